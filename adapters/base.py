@@ -261,7 +261,7 @@ class BaseModelAdapter(ABC):
 
     @property
     def needs_conversion(self) -> bool:
-        """Whether the first prediction converts the network with TensorFlow, and no converted program is at hand.
+        """Whether the first prediction converts the network with TensorFlow, and no converted program is available.
 
         For a large network that takes minutes and several GB of memory. May read or download the weights.
 
@@ -275,6 +275,16 @@ class BaseModelAdapter(ABC):
 
         Raises:
             AdapterError: As ``predict`` would.
+        """
+        return
+
+    def require_weights(self) -> None:
+        """Find the weights that the config names, and download published ones. The default does nothing.
+
+        Training calls it before it imports, decodes or computes anything, so that missing weights are reported at once.
+
+        Raises:
+            WeightsError: The weights cannot be found or read; the message says how to get them.
         """
         return
 
@@ -329,7 +339,7 @@ class BaseModelAdapter(ABC):
             AdapterError: The model cannot merge pieces.
         """
         raise AdapterError(
-            f"{self.config['adapter']} cannot answer for a video in pieces. Ask for windows (window_seconds), or use a "
+            f"{self.config['adapter']} cannot predict a video in pieces. Set window_seconds, or use a "
             "model that scores frames"
         )
 
@@ -353,7 +363,8 @@ class BaseModelAdapter(ABC):
             ConfigError: The model does not stream.
         """
         raise ConfigError(
-            f"a model of {self.config['adapter']} with this config does not stream. Use one that does, such as a "
+            f"a model of {self.config['adapter']} with this config does not support streams. Use one that does, such "
+            "as a "
             'MoViNet of "model_mode" "stream", or cliplab predict with windows'
         )
 
@@ -380,7 +391,7 @@ class BaseModelAdapter(ABC):
                 rows.append(latest.frame_scores)
             prediction = latest
         if prediction is None:
-            raise AdapterError(f"{source}: has no frames to predict on")
+            raise AdapterError(f"{source}: has no frames to predict")
         scores = np.concatenate(rows) if rows else None
         return Prediction(prediction.scores, self.labels, 0.0, max(last, end or 0.0), source, scores)
 

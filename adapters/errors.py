@@ -63,7 +63,7 @@ class MissingExtraError(AdapterError):
         self.package, self.extra = package, extra
         advice = f". {otherwise}" if otherwise else ""
         super().__init__(
-            f"{package} is not installed and {needed_for} needs it. Install it with: "
+            f"{package} is not installed, but {needed_for} needs it. Install it with: "
             f"pip install 'cliplab[{extra}]'{advice}"
         )
 
@@ -80,13 +80,11 @@ def describe_failure(source: object, error: BaseException) -> str:
         return str(error)
     text = " ".join(str(error).split())
     if isinstance(error, MemoryError):
-        return (
-            f"{source}: needs more memory than there is ({text or 'MemoryError'}). Scale the video down, or free some."
-        )
+        return f"{source}: needs more memory than is available ({text or 'MemoryError'}). Scale the video down."
     if isinstance(error, OSError):
         reason = error.strerror or text or type(error).__name__
         return f"{source}: cannot be read ({reason}). Check the file, its disk and its permissions."
     return (
-        f"{source}: unexpected {type(error).__name__}: {text or 'no further text'}. This is a fault of cliplab: please "
+        f"{source}: unexpected {type(error).__name__}: {text or 'no message'}. This is a bug in cliplab: please "
         "report it with the file."
     )

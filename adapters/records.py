@@ -110,13 +110,21 @@ class InputSpec:
         for name in ("fps", "window_seconds", "stride_seconds"):
             value = getattr(self, name)
             _require(value is None or 0 < value < math.inf, f"{name} must be above 0, got {value!r}")
-        _require(self.aspect in ("crop", "pad", "stretch"), f"aspect is unknown: {self.aspect!r}")
-        _require(self.short_clip in ("repeat_last", "wrap", "error"), f"short_clip is unknown: {self.short_clip!r}")
-        _require(self.sampling in ("spread", "rate", "every"), f"sampling is unknown: {self.sampling!r}")
+        _require(self.aspect in ("crop", "pad", "stretch"), f"aspect must be crop, pad or stretch, got {self.aspect!r}")
+        _require(
+            self.short_clip in ("repeat_last", "wrap", "error"),
+            f"short_clip must be repeat_last, wrap or error, got {self.short_clip!r}",
+        )
+        _require(
+            self.sampling in ("spread", "rate", "every"),
+            f"sampling must be spread, rate or every, got {self.sampling!r}",
+        )
         _require(self.sampling == "spread" or self.fps is not None, f'sampling "{self.sampling}" needs fps')
         tolerance = self.sampling_tolerance_seconds
         _require(0 <= tolerance < math.inf, f"sampling_tolerance_seconds must be at least 0, got {tolerance!r}")
-        _require(0 < self.crop_fraction <= 1, f"crop_fraction must be above 0 and at most 1: {self.crop_fraction!r}")
+        _require(
+            0 < self.crop_fraction <= 1, f"crop_fraction must be above 0 and at most 1, got {self.crop_fraction!r}"
+        )
 
     def with_windows(self, window_seconds: float | None, stride_seconds: float | None) -> InputSpec:
         """The same spec with other windows.
@@ -155,7 +163,10 @@ class Clip:
         _require(self.frames.shape[3] == 3, f"frames must be RGB [T, H, W, 3], got {list(self.frames.shape)}")
         _require(self.frames.size > 0, f"frames are empty: {list(self.frames.shape)}")
         _check_array("times", self.times, np.float64, 1)
-        _require(len(self.times) == len(self.frames), f"{len(self.times)} times for {len(self.frames)} frames")
+        _require(
+            len(self.times) == len(self.frames),
+            f"there must be one time per frame, got {len(self.times)} times for {len(self.frames)} frames",
+        )
         _check_range(self.start, self.end)
 
     def __repr__(self) -> str:
@@ -192,14 +203,17 @@ class Prediction:
 
     def __post_init__(self) -> None:
         _check_array("scores", self.scores, np.float32, 1)
-        _require(len(self.scores) == len(self.labels), f"{len(self.scores)} scores for {len(self.labels)} labels")
+        _require(
+            len(self.scores) == len(self.labels),
+            f"there must be one score per label, got {len(self.scores)} scores for {len(self.labels)} labels",
+        )
         self._require_finite(self.scores)
         _check_range(self.start, self.end)
         if self.frame_scores is not None:
             _check_array("frame_scores", self.frame_scores, np.float32, 2)
             _require(
                 self.frame_scores.shape[1] == len(self.labels),
-                f"frame_scores {list(self.frame_scores.shape)} do not fit {len(self.labels)} labels",
+                f"frame_scores {list(self.frame_scores.shape)} do not match {len(self.labels)} labels",
             )
             self._require_finite(self.frame_scores)
 
@@ -208,7 +222,7 @@ class Prediction:
             raise ScoresError(
                 f"{self.source or 'the clip'}: the model's scores are not finite numbers: "
                 f"{int(np.size(scores) - np.isfinite(scores).sum())} of {np.size(scores)} are NaN or infinite. "
-                "Its weights may be damaged: compare them with cliplab verify, or train the model again"
+                "Its weights may be damaged: check the model with cliplab doctor, or train it again"
             )
 
     def top_k(self, k: int) -> list[LabelScore]:

@@ -48,7 +48,8 @@ class TrainReport:
             where the model that training started from was better than every epoch.
         stopped: Why training ended.
         clips: How many clips each split has.
-        decoded_clips: How many clips were decoded; the features of the others were in the cache.
+        decoded_clips: How many views of clips were decoded: a clip itself, and each augmented copy of it. The features
+            of the others were in the cache.
         seconds: How long the whole training took.
         skipped: The clips that could not be read, a sentence each.
         metrics: What evaluation measured, as the bundle keeps it.

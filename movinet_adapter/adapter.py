@@ -89,15 +89,15 @@ class MoViNetAdapter(ModelAdapter):
             weights = str(config["weights"])
             what = f'"weights" {weights}, a published int8 model,' if _is_tflite(weights) else '"variant" "int8"'
             yield (
-                f'{what} goes with model_id "a0" and model_mode "stream", got "{config["model_id"]}" and '
+                f'{what} requires model_id "a0" and model_mode "stream", got "{config["model_id"]}" and '
                 f'"{config["model_mode"]}". Set these, or name other weights'
             )
         if config["train_batch_norm"]:
             yield '"train_batch_norm" is not offered: MoViNet trains with batch normalisation as it was'
         if config["memory_seconds"] is not None and not stream:
-            yield '"memory_seconds" is for model_mode "stream"; base mode remembers nothing'
+            yield '"memory_seconds" is only for model_mode "stream"; base mode has no memory'
         if config["device"] == "gpu" and stream:
-            yield '"device" "gpu" is for model_mode "base"; a stream steps along single frames on the CPU'
+            yield '"device" "gpu" is only for model_mode "base"; a stream processes single frames on the CPU'
         window, lasts = config["window_seconds"], _n_frames(config) / fps
         if config["sampling"] == "rate" and not stream and window is not None and abs(window - lasts) > 1e-6:
             yield (
@@ -247,10 +247,10 @@ class MoViNetAdapter(ModelAdapter):
         if bias is None or len(bias) != len(self.labels):
             has = "have no classifier" if bias is None else f"have a classifier of {len(bias)} classes"
             raise WeightsError(
-                f'{self.config["weights"]}: these weights {has}, and without "labels" a model predicts the '
-                f"{len(self.labels)} classes of Kinetics-600. Name the classes of its outputs, in their order, in "
+                f'{self.config["weights"]}: these weights {has}, but without "labels" a model predicts the '
+                f"{len(self.labels)} classes of Kinetics-600. List the classes of its outputs, in their order, in "
                 '"labels" (a list, or the path of a label file), train it on your labelled clips, or give '
-                "weights with that classifier. If they are a bundle's, name the bundle as the model"
+                "weights with that classifier. If they belong to a bundle, use the bundle as the model"
             )
 
     # Stream programs ----------------------------------------------------------------------------------------------
@@ -341,7 +341,7 @@ class MoViNetAdapter(ModelAdapter):
             AdapterError: The head is not trained.
         """
         if not self.streams:
-            raise ConfigError('open_stream is for "model_mode" "stream"; this model is of mode "base"')
+            raise ConfigError('open_stream is for "model_mode" "stream"; this model has the mode "base"')
         self._require_trained()
         program = self.program()
         assert isinstance(program, StreamProgram)

@@ -73,14 +73,14 @@ def copy_values(network: MoViNetNetwork, model: Any, *, without_classifier: bool
         specs = [spec for spec in specs if not spec.name.startswith("classifier/")]
     if len(specs) != len(model.variables):
         raise WeightsError(
-            f"{network.name} has {len(specs)} variables and tf-models' network {len(model.variables)}. "
-            "Use the tf-models-official that this release names in its train extra."
+            f"{network.name} has {len(specs)} variables, but tf-models' network has {len(model.variables)}. "
+            "Use the version of tf-models-official in the train extra."
         )
     for spec, variable in zip(specs, model.variables, strict=True):
         if tuple(variable.shape) != spec.shape or variable.trainable != spec.trainable:
             raise WeightsError(
-                f"{network.name}: {spec.name} is {list(spec.shape)} and tf-models has {variable.name} "
-                f"{list(variable.shape)} in its place. Use the tf-models-official that this release names."
+                f"{network.name}: {spec.name} is {list(spec.shape)}, but tf-models has {variable.name} "
+                f"{list(variable.shape)} in its place. Use the version of tf-models-official in the train extra."
             )
         variable.assign(network.named[spec.name])
 

@@ -87,7 +87,7 @@ class Bundle:
         if self.weights_file is None:
             raise BundleError(
                 f"{self.path}: has no {WEIGHTS}, so it predicts but cannot train or convert. "
-                "Use the bundle that it was made from."
+                "Use the bundle that it was converted from."
             )
         data = self.weights_file.read()
         try:
@@ -144,7 +144,10 @@ def write_bundle(
     for name, data in (extra or {}).items():
         check_name(name, str(folder))
         if name in _OWN or name.startswith(_PROGRAMS):
-            raise BundleError(f"{folder / name}: is a bundle's own file, so it cannot be an extra one. Rename it.")
+            raise BundleError(
+                f"{folder / name}: is the name of one of the bundle's own files, so an extra file cannot have it. "
+                "Rename the extra file."
+            )
         files[name] = data
     write_sealed(folder, files)
 

@@ -69,8 +69,8 @@ def render_card(
         parts += ["## Golden clip", _golden(golden)]
     parts += [
         "## Use",
-        "`cliplab predict THIS_FOLDER VIDEO` prints its labels. Scores are for the labels above only, and as good "
-        "as the clips it was trained and measured on: check it on your own before you rely on it.",
+        "`cliplab predict THIS_FOLDER VIDEO` prints its labels. It only knows the labels above, and it is only as good "
+        "as the clips it was trained and measured on: check it on clips of your own before you rely on it.",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -97,7 +97,7 @@ def _report(title: str, report: Any) -> list[str]:
 
 def _report_parts(title: str, report: Mapping[str, Any]) -> list[str]:
     clips, groups = report["clips"], report["groups"]
-    text = f"{clips} clips in {groups} group{'' if groups == 1 else 's'}. Intervals are of 95%, over whole groups."
+    text = f"{clips} clips in {groups} group{'' if groups == 1 else 's'}. Intervals are 95%, resampled by whole groups."
     overall = {**{name: report[name] for name in _FIGURES}, "intervals": report["intervals"]}
     lines = [f"| | clips | groups | {' | '.join(_FIGURES)} |", "|---|---|---|" + "---|" * len(_FIGURES)]
     which = report["positive_label"] or "mean over classes"
@@ -189,9 +189,9 @@ def _numbers(metrics: Mapping[str, Any], prefix: str = "") -> list[tuple[str, fl
 def _golden(golden: Golden) -> str:
     kind = "a given clip" if golden.variant is None else "a rendered clip"
     tolerances = ", ".join(f"{name} {value:g}" for name, value in golden.tolerances.items())
-    text = f"golden.npz holds {kind} and the scores that it must give, within: {tolerances}."
+    text = f"golden.npz holds {kind} and the scores that the model must give for it, within: {tolerances}."
     blind = golden.blind_to("float32")
-    return text + (f" For this model it cannot tell: {', '.join(blind)}." if blind else "")
+    return text + (f" For this model it does not detect: {', '.join(blind)}." if blind else "")
 
 
 def _value(value: object) -> str:

@@ -31,6 +31,6 @@ def model_digest(bundle: str | Path) -> str:
         except OSError as error:
             raise BundleError(f"{path}: cannot be read ({error.strerror}). Check the path.") from None
     raise ConfigError(
-        f"{bundle}: is not a saved model (a bundle directory or a .tflite). cliplab train makes one; of an ensemble "
-        f"its save does: open_model({str(bundle)!r}).save('FOLDER')"
+        f"{bundle}: is not a saved model (a bundle directory or a .tflite). cliplab train writes one; for an ensemble, "
+        f"use open_model({str(bundle)!r}).save('FOLDER')"
     )

@@ -215,7 +215,7 @@ def check_golden(golden: Golden, predict: PredictFunction, precision: str) -> fl
 
 def _compare_labels(golden: Golden, labels: tuple[str, ...]) -> None:
     if len(labels) != len(golden.scores):
-        what = f"predict gave {len(labels)} scores, {len(golden.scores)} are expected"
+        what = f"predict returned {len(labels)} scores; {len(golden.scores)} are expected"
     elif golden.labels and labels != golden.labels:
         at = next(i for i, (got, wanted) in enumerate(zip(labels, golden.labels, strict=True)) if got != wanted)
         what = f'label {at} is "{labels[at]}", "{golden.labels[at]}" is expected'
@@ -227,7 +227,9 @@ def _compare_labels(golden: Golden, labels: tuple[str, ...]) -> None:
 def _scores(clip: Clip, predict: PredictFunction) -> tuple[tuple[str, ...], Float32Array]:
     predictions = predict([clip])
     if len(predictions) != 1:
-        raise BundleError(f"golden clip: predict gave {len(predictions)} predictions for one clip. It must give one.")
+        raise BundleError(
+            f"golden clip: predict returned {len(predictions)} predictions for one clip. It must return one."
+        )
     return predictions[0].labels, predictions[0].scores
 
 
@@ -262,5 +264,5 @@ def _diagnosis(golden: Golden, predict: PredictFunction, tolerance: float) -> st
             continue
         undone = replace(golden.clip, frames=PERTURBATIONS[name](golden.clip.frames))
         if _difference(_scores(undone, predict)[1], golden.scores) <= tolerance:
-            return f"The scores fit {name}: frames must reach the model as RGB in the order of time."
-    return "Check preprocessing (mean, scale, colour order) and weights, or save the model again."
+            return f"The scores match those of {name}: frames must reach the model as RGB and in order of time."
+    return "Check the preprocessing (mean, scale, colour order) and the weights, or save the model again."

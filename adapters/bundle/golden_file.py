@@ -84,7 +84,7 @@ def golden_from_bytes(data: bytes, name: str = "golden.npz") -> Golden:
     except Exception as error:  # zipfile, numpy and json raise a dozen kinds for damaged input
         raise BundleError(f"{name}: is not a golden clip ({error}). Save the model again.") from error
     if _frames_sha256(clip.frames) != about["frames_sha256"]:
-        raise BundleError(f"{name}: the golden clip's pixels are not those that its scores belong to. Save it again.")
+        raise BundleError(f"{name}: the golden clip's pixels do not match its scores. Save the model again.")
     return golden
 
 
@@ -94,7 +94,7 @@ def _stored_clip(about: dict[str, Any], arrays: Mapping[str, Any]) -> Clip:
         return Clip(arrays["frames"], arrays["times"], about["source"], start, end)
     n_frames, height, width, _ = about["shape"]
     if not 0 < n_frames * height * width * 3 <= MAX_GOLDEN_BYTES:
-        raise ValueError(f"its clip is of {n_frames} frames of {width}x{height}, over {MAX_GOLDEN_BYTES:,} bytes")
+        raise ValueError(f"its clip has {n_frames} frames of {width}x{height}, more than {MAX_GOLDEN_BYTES:,} bytes")
     spec = InputSpec(height=height, width=width, n_frames=n_frames)
     return replace(render_clip(spec, about["variant"]), times=even_times(n_frames, end), end=end)
 

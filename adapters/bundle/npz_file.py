@@ -34,7 +34,7 @@ def read_arrays(data: bytes, names: Collection[str], max_bytes: int) -> dict[str
         if len(set(listed)) < len(listed) or not set(listed) <= set(names):
             raise ValueError(f"its arrays must be among {', '.join(names)}, each once, got {listed[:8]!r:.200}")
         if any(member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for member in members):
-            raise ValueError("its arrays are compressed in another way than numpy does")
+            raise ValueError("its arrays are compressed in a way that numpy does not use")
         left = max_bytes + _HEADER_BYTES * len(members)
         if sum(member.file_size for member in members) > left:
             raise ValueError(f"its arrays have more than {max_bytes:,} bytes")
@@ -58,6 +58,6 @@ def _array(name: str, content: bytes) -> npt.NDArray[Any]:
     if dtype.hasobject:
         raise ValueError(f"{name} is an array of Python objects")
     if math.prod(shape) * dtype.itemsize != len(content) - start:
-        raise ValueError(f"{name} is of {list(shape)} {dtype}, and has {len(content) - start} bytes")
+        raise ValueError(f"{name} is {dtype} {list(shape)} but has {len(content) - start} bytes")
     values = np.frombuffer(content, dtype, offset=start)
     return values.reshape(shape[::-1]).T if fortran else values.reshape(shape)

@@ -120,8 +120,9 @@ def check_name(name: str, where: str) -> None:
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name == SEAL:
         raise BundleError(
-            f"{where}: {name!r} is not allowed as a file's name in a bundle. Names are relative, with letters, digits "
-            "and ._+- in each part, and no part begins with a dot."
+            f"{where}: {name!r} is not allowed as the name of a file in a bundle. Names are relative; each part has "
+            "letters, digits "
+            "and ._+- and does not begin with a dot."
         )
 
 
@@ -165,16 +166,18 @@ def _read_once(folder: Path, required: tuple[str, ...], verify_all: bool) -> Sea
     entries, digest = read_seal(folder)
     for name in required:
         if name not in entries:
-            raise BundleError(f"{folder / name}: is not in {SEAL}, and every bundle has one. Save the model again.")
+            raise BundleError(
+                f"{folder / name}: is missing from {SEAL}; every bundle has this file. Save the model again."
+            )
     names = [name for name in entries if verify_all or name in required]
     files = {name: _locate(folder, name, entries[name]["sha256"], entries[name]["size_bytes"]) for name in names}
     if verify_all:
-        refuse_unlisted(folder, {*files, *obsolete_names(folder)}, f"Nothing in {SEAL} vouches for it. Move it")
+        refuse_unlisted(folder, {*files, *obsolete_names(folder)}, f"{SEAL} does not list it. Move it")
     contents = {}
     for name, file in files.items():
         if name in required:
             if file.size > MAX_CONTENT_BYTES:
-                raise BundleError(f"{file.label}: has {file.size:,} bytes, and at most {MAX_CONTENT_BYTES:,} are read.")
+                raise BundleError(f"{file.label}: has {file.size:,} bytes; at most {MAX_CONTENT_BYTES:,} are allowed.")
             contents[name] = file.read()
         else:
             file.verify()
@@ -203,11 +206,13 @@ def read_seal(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
         manifest = parse_json(data, MAX_DEPTH)
         kind, version = manifest["format"], manifest["version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BundleError(f"{path}: is damaged or foreign ({error!r:.80}). Copy or save the bundle again.") from error
+        raise BundleError(
+            f"{path}: is damaged, or another program wrote it ({error!r:.80}). Copy or save the bundle again."
+        ) from error
     if kind != FORMAT:
-        raise BundleError(f"{path}: has format {kind!r}, {FORMAT!r} is expected. This folder is not a bundle of ours.")
+        raise BundleError(f"{path}: has format {kind!r}; {FORMAT!r} is expected. This folder is not a cliplab bundle.")
     if version != VERSION:
-        raise BundleError(f"{path}: has version {version!r}, this cliplab reads {VERSION}. Install a newer cliplab.")
+        raise BundleError(f"{path}: has version {version!r}; this cliplab reads {VERSION}. Install a newer cliplab.")
     files = manifest.get("files")
     if not isinstance(files, dict) or manifest.get("digest") != list_digest(files):
         raise BundleError(f"{path}: is damaged or was edited (its own digest differs). Copy or save the bundle again.")
@@ -229,12 +234,12 @@ def _is_entry(entry: object) -> bool:
 
 def _why_no_seal(folder: Path, error: OSError) -> str:
     if not folder.exists():
-        return f"{folder}: does not exist. Name a folder that a model was saved to."
+        return f"{folder}: does not exist. Give the folder that a model was saved to."
     if not folder.is_dir():
-        return f"{folder}: is a file, a bundle is a folder. A .tflite that describes itself is loaded as it is."
+        return f"{folder}: is a file; a bundle is a folder. A self-describing .tflite is opened directly."
     if (folder / STAGED).exists():
-        return f"{folder}: was never finished (no {SEAL}): saving was interrupted. Save the model again."
-    return f"{folder / SEAL}: cannot be read ({error.strerror}), so this is not a bundle. Name a folder that has one."
+        return f"{folder}: is incomplete (it has no {SEAL}): saving was interrupted. Save the model again."
+    return f"{folder / SEAL}: cannot be read ({error.strerror}), so this is not a bundle. Give a folder with {SEAL}."
 
 
 def list_digest(entries: Mapping[str, Any]) -> str:
@@ -252,7 +257,7 @@ def _locate(folder: Path, name: str, sha256: str, size: int) -> SealedFile:
     try:
         mode = in_place.stat().st_mode
     except OSError as error:
-        raise BundleError(f"{label}: is missing, {SEAL} lists it. Copy the bundle again, whole.") from error
+        raise BundleError(f"{label}: is missing, although {SEAL} lists it. Copy the whole bundle again.") from error
     if not stat.S_ISREG(mode):
         raise BundleError(f"{label}: is not a regular file. Copy the bundle again.")
     return SealedFile(in_place, label, sha256, size)

@@ -29,7 +29,7 @@ from adapters.bundle.sealed_folder import (
 from adapters.errors import BundleError, StorageError
 from adapters.system import file_lock, storage_error, write_bytes_atomic
 
-_NOT_OVER_OTHERS = "A bundle is not written over other files. Choose a new folder, or move it"
+_NOT_OVER_OTHERS = "A bundle never replaces other files. Choose a new folder, or move this file"
 
 
 def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -61,7 +61,7 @@ def write_sealed(folder: Path, files: Mapping[str, bytes]) -> None:
             except OSError as error:
                 raise StorageError(
                     f"{folder}: the new bundle is saved and can be loaded, but its files could not all be moved into "
-                    f"place ({error.strerror}). Free some space or check permissions, then save again to tidy up."
+                    f"place ({error.strerror}). Free some space or check permissions, then save again."
                 ) from error
     except BaseException as error:
         if created:

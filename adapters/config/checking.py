@@ -131,7 +131,7 @@ def _common_problems(config: Config) -> Iterable[str]:
     labels, positive = config["labels"], config["positive_label"]
     if positive is not None:
         if config["task"] != "single_label":
-            yield f'"positive_label" goes with task "single_label", got task {config["task"]!r}'
+            yield f'"positive_label" is only for task "single_label", got task {config["task"]!r}'
         if labels is not None and (len(labels) != 2 or positive not in labels):
             yield f'"positive_label" must be one of two labels, got {positive!r} with labels {labels!r}'
     if config["sampling"] != "spread" and config["fps"] is None:
@@ -139,7 +139,7 @@ def _common_problems(config: Config) -> Iterable[str]:
     if config["stride_seconds"] is not None and config["window_seconds"] is None and config["sampling"] != "rate":
         yield '"stride_seconds" needs "window_seconds": without a window the whole video is one clip'
     if config["fine_tune_layers"] is not None and config["freeze_layers"] is not None:
-        yield '"fine_tune_layers" and "freeze_layers" say the same in two ways: give one'
+        yield '"fine_tune_layers" and "freeze_layers" are two ways to say the same: give only one of them'
     if not math.isclose(sum(config["split_fractions"]), 1, abs_tol=1e-6):
         yield f'"split_fractions" must add up to 1, got {config["split_fractions"]}'
     if config["optimize"] is not None:

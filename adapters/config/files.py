@@ -40,7 +40,7 @@ def read_config_file(path: str | Path) -> Config:
     except ValueError as error:
         raise ConfigError(f"{path}: is not valid {'YAML' if _is_yaml(path) else 'JSON'}: {error}") from error
     if not isinstance(value, dict):
-        raise ConfigError(f"{path}: a config is an object of keys and values, got {json_kind(value)}")
+        raise ConfigError(f"{path}: a config must be an object of keys and values, got {json_kind(value)}")
     return value
 
 
@@ -61,7 +61,7 @@ def _yaml_loader() -> Any:
         pairs = [(construct(key, deep=True), construct(value, deep=True)) for key, value in node.value]
         for key, _ in pairs:
             if isinstance(key, (dict, list, set)):
-                raise ValueError(f"{json_kind(key)} is the key of an object; keys are text")
+                raise ValueError(f"the key of an object is {json_kind(key)}; keys must be text")
         return unique_pairs(pairs)
 
     number = re.compile(r"^[-+]?(\d+\.\d*|\.\d+|\d+)([eE][-+]?\d+)$")
@@ -104,6 +104,6 @@ def _count_nodes(node: Any, depth: int, known: dict[int, int]) -> int:
         for part in item if isinstance(item, tuple) else (item,):
             count += _count_nodes(part, depth + 1, known)
     if count > MAX_YAML_VALUES:
-        raise ValueError(f"with its aliases written out it has more than {MAX_YAML_VALUES:,} values")
+        raise ValueError(f"when its aliases are expanded it has more than {MAX_YAML_VALUES:,} values")
     known[id(node)] = count
     return count

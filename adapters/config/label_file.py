@@ -37,16 +37,21 @@ def read_label_file(path: str | Path, on_note: Callable[[str], object] | None = 
     path = Path(path)
     try:
         if not path.is_file():
-            raise ConfigError(f"{path}: {'is not a regular file' if path.exists() else 'there is no such file'}")
+            raise ConfigError(
+                f"{path}: {'is not a regular file' if path.exists() else 'there is no such file'}. Give a label file, "
+                "one label per line"
+            )
         if path.stat().st_size > MAX_LABEL_FILE_BYTES:
-            raise ConfigError(f"{path}: a label file has at most {MAX_LABEL_FILE_BYTES} bytes")
+            raise ConfigError(
+                f"{path}: is too large for a label file; at most {MAX_LABEL_FILE_BYTES} bytes are allowed"
+            )
         text = path.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as a label file ({error})") from error
     found = _from_json(path, text) if path.suffix.lower() == ".json" else _from_lines(path, text)
     labels = [unicodedata.normalize("NFC", label.strip()) for label in found]
     if empty := [number for number, label in enumerate(labels) if not label]:
-        raise ConfigError(f"{path}: label {empty[0]} is empty. Give each class a name, in the order of the outputs")
+        raise ConfigError(f"{path}: label {empty[0]} is empty. Give every class a name, in the order of the outputs")
     if len(labels) < 2:
         raise ConfigError(f"{path}: holds {len(labels)} labels; at least two are needed, one per line")
     return _made_unique(labels, on_note)
@@ -81,7 +86,7 @@ def _from_lines(path: Path, text: str) -> list[str]:
         if numbered is not None:
             return numbered
     if any("\0" in line for line in lines):
-        raise ConfigError(f"{path}: is not a text. Give a label file, with a label per line")
+        raise ConfigError(f"{path}: is not text. Give a label file, one label per line")
     return lines
 
 
@@ -110,6 +115,6 @@ def _made_unique(labels: list[str], on_note: Callable[[str], object] | None) -> 
             number += 1
         taken.add(name)
         if name != label and on_note is not None:
-            on_note(f"label {label!r} is in the file more than once: the later one is called {name!r}")
+            on_note(f"label {label!r} occurs more than once in the file: the later one is renamed to {name!r}")
         result.append(name)
     return result

@@ -93,7 +93,7 @@ def _allowed_of(json_type: str, rule: dict[str, Any]) -> str:
     bounds = [text.format(rule[key]) for key, text in named_bounds.items() if key in rule]
     if json_type == "array":
         words += f" of {allowed_words(rule['items'])}" if isinstance(rule.get("items"), dict) else ""
-        bounds += ["no entry twice"] if rule.get("uniqueItems") else []
+        bounds += ["without duplicates"] if rule.get("uniqueItems") else []
     if json_type == "object" and "required" in rule:
         words += " with " + ", ".join(f'"{key}"' for key in rule["required"])
     return words + (f" ({', '.join(bounds)})" if bounds else "")

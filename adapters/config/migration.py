@@ -34,7 +34,7 @@ def _from_version_0(config: Config) -> Config:
     renamed = {"num_frames": "n_frames", "resolution": "imgz"}
     for old, new in renamed.items():
         if old in config and new in config:
-            raise ConfigError(f'"{old}" is the old name of "{new}", and both are given. Keep "{new}"')
+            raise ConfigError(f'"{old}" is the old name of "{new}", but both are given. Keep "{new}"')
     return {**{renamed.get(key, key): value for key, value in config.items()}, "schema_version": 1}
 
 

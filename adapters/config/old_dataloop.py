@@ -48,19 +48,19 @@ def from_old_dataloop(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
         if old not in config:
             continue
         result[new] = config[old]
-        also = f', and not "{new}" {config[new]!r}, which that app did not train with' if config.get(new) else ""
-        notes.append(f'"{old}" {config[old]!r} is taken for "{new}"{also}')
+        also = f', not "{new}" {config[new]!r}, which the old app did not use in training' if config.get(new) else ""
+        notes.append(f'"{old}" {config[old]!r} is read as "{new}"{also}')
     weights = config.get("weights_filename")
     if weights:
         result["weights"] = weights
-        notes.append(f'"weights_filename" {weights!r} is taken for "weights"')
+        notes.append(f'"weights_filename" {weights!r} is read as "weights"')
     version = config.get("hub_version")
     if isinstance(version, str) and version.isascii() and version.isdigit():
         result["hub_version"] = int(version)
     labels = labels_of_map(config.get("id_to_label_map"))
     if labels is not None and weights and "labels" not in result:
         result["labels"] = labels
-        notes.append(f'"id_to_label_map" is taken for "labels": the {len(labels)} classes of the weights')
+        notes.append(f'"id_to_label_map" is read as "labels": the {len(labels)} classes of the weights')
     result["adapter"] = ADAPTER
     return result, notes
 

@@ -84,7 +84,7 @@ def _is_one_of(allowed: list[Any], value: Any, rule: Any) -> bool:
 
 def _are_unique(wanted: bool, value: list[Any], rule: Any) -> bool:
     if not all(isinstance(item, str) for item in value):
-        raise UnknownKeywordError("uniqueItems of other things than text")
+        raise UnknownKeywordError("uniqueItems of values other than text")
     return not wanted or len(set(value)) == len(value)
 
 

@@ -129,7 +129,7 @@ def adapter_schema(adapter: str | AdapterClass) -> Config:
     for name, rule in list(own["properties"].items()):
         for alias in rule.get("x-aliases", ()):
             also = {key: value for key, value in rule.items() if key not in ("default", "x-aliases")}
-            own["properties"][alias] = also | {"description": f'Another name of "{name}".'}
+            own["properties"][alias] = also | {"description": f'Another name for "{name}".'}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": own.get("title", cls.schema_path.parent.name),
@@ -170,7 +170,8 @@ def with_own_names(given: Mapping[str, Any], adapter: object, where: str = "conf
         value = result.pop(alias)
         if result.setdefault(name, value) != value:
             raise ConfigError(
-                f'{where}: "{alias}" is another name of "{name}", and they differ: {value!r} and {result[name]!r}. '
+                f'{where}: "{alias}" is another name for "{name}", but their values differ: {value!r} and '
+                f"{result[name]!r}. "
                 f'Keep "{name}"'
             )
     return result

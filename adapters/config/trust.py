@@ -144,8 +144,8 @@ def _import_built_in(module: str) -> ModuleType:
         own = getattr(found, "__file__", None)
         if found is not None and (own is None or Path(own).resolve() != home):
             raise ConfigError(
-                f"the module {top} was imported from {own}, and the adapter is the one of {home.parent}. "
-                "Rename the other one, or start Python where it is not found first"
+                f"the module {top} was imported from {own}, but the adapter is in {home.parent}. "
+                "Rename the other module, or start Python in a folder where it does not come first"
             )
     return importlib.import_module(module)
 

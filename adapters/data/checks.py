@@ -103,7 +103,7 @@ def dataset_problems(dataset: Dataset, labels: Sequence[str] | None = None, task
     if task not in ("single_label", "multi_label"):
         raise DatasetError(f"task must be single_label or multi_label, got {task!r}")
     if not dataset.examples:
-        return ["it holds no clips."]
+        return ["it contains no clips."]
     found = [*_foreign_labels(dataset, labels), *_leaks(dataset)]
     if task == "single_label":
         found += [*_too_few_classes(dataset), *_not_one_label(dataset), *_contradictions(dataset)]
@@ -174,7 +174,7 @@ def _contradictions(dataset: Dataset) -> list[str]:
             open_items.append(item)
     if not found:
         return []
-    return [f"the same stretch of a video has two labels: {list_entries(found)}. Keep the right one of each."]
+    return [f"the same part of a video has two labels: {list_entries(found)}. Keep the right label of each."]
 
 
 def _leaks(dataset: Dataset) -> list[str]:
@@ -186,7 +186,8 @@ def _leaks(dataset: Dataset) -> list[str]:
     if not found:
         return []
     return [
-        f"groups that appear in more than one split, so that figures would be of known footage: {list_entries(found)}."
+        "groups that appear in more than one split, so the model would be measured on footage that it was trained "
+        f"on: {list_entries(found)}."
     ]
 
 
@@ -196,7 +197,7 @@ def _missing(dataset: Dataset) -> list[str]:
         return []
     return [
         f"{len(missing)} file{'s are' if len(missing) > 1 else ' is'} missing: {list_entries(missing)}. "
-        "Put them there, or correct the paths (relative ones start at the dataset's own folder)."
+        "Restore them, or correct the paths (relative ones start at the dataset's own folder)."
     ]
 
 

@@ -95,8 +95,8 @@ class ClipDataset:
             raise ConfigError(f"dtype must be one of {', '.join(get_args(PixelType))}, got {dtype!r}")
         if input_spec.parts:
             raise ConfigError(
-                "input_spec: is that of several models that share a decoding, whose clips differ in their number of "
-                "frames. Take the input_spec of one of them"
+                "input_spec: belongs to several models that share decoding, whose clips differ in their number of "
+                "frames. Use the input_spec of one of them"
             )
         found = dataset if isinstance(dataset, Dataset) else read_dataset(dataset)
         chosen = _of_split(found, split)
@@ -240,7 +240,7 @@ class ClipDataset:
         number = operator.index(index)
         place = number + len(self) if number < 0 else number
         if not 0 <= place < len(self):
-            raise IndexError(f"clip {number} is asked for, and the dataset has {len(self)} clips")
+            raise IndexError(f"clip {number} was requested, but the dataset has {len(self)} clips")
         return place
 
     def _read(self, example: Example) -> Clip:
@@ -282,7 +282,7 @@ def _of_split(dataset: Dataset, split: Split | None) -> Dataset:
     counts = {name: len(dataset.of_split(name).examples) for name in (*SPLITS, None)}
     has = ", ".join(f"{count} {name or 'without a split'}" for name, count in counts.items() if count)
     raise DatasetError(
-        f"{dataset.root}: no clip is of the split {split!r} (it has {has}). Take another split, or assign splits first "
+        f"{dataset.root}: no clip is in the split {split!r} (it has {has}). Use another split, or assign splits first "
         "(cliplab dataset split, or adapters.data.split_dataset)"
     )
 
@@ -292,12 +292,12 @@ def _check_labels(dataset: Dataset, labels: Sequence[str], task: Task) -> None:
     if task not in get_args(Task):
         raise DatasetError(f"task must be one of {', '.join(get_args(Task))}, got {task!r}")
     if len(set(labels)) != len(labels):
-        raise DatasetError(f"labels: a label is given twice in {', '.join(labels)}")
+        raise DatasetError(f"labels: a label occurs twice in {', '.join(labels)}")
     for item in dataset.examples:
         unknown = [name for name in item.labels if name not in labels]
         if unknown:
             raise DatasetError(
-                f"{describe(item)}: its label {unknown[0]!r} is not among the labels given: {', '.join(labels)}. Add "
+                f"{describe(item)}: its label {unknown[0]!r} is not one of the given labels: {', '.join(labels)}. Add "
                 "it there, or correct the dataset"
             )
         if task == "single_label":

@@ -62,13 +62,13 @@ def check_copies(dataset: Dataset, single_label: bool = True) -> CopyReport:
             harmless.append(" = ".join(map(str, group[:3])))
     problems = []
     if labels:
-        problems.append(f"files of the same bytes have two labels: {list_entries(labels)}. Keep the right one of each.")
+        problems.append(f"identical files have different labels: {list_entries(labels)}. Keep the right label of each.")
     if splits:
         problems.append(
-            f"files of the same bytes are in two splits, so that a measure would be of known footage: "
-            f"{list_entries(splits)}. Keep them in one."
+            f"identical files are in two splits, so the model would be measured on footage that it was trained on: "
+            f"{list_entries(splits)}. Keep them in one split."
         )
-    notes = [f"files of the same bytes are clips of their own: {list_entries(harmless)}."] if harmless else []
+    notes = [f"identical files count as separate clips: {list_entries(harmless)}."] if harmless else []
     return CopyReport(groups, tuple(problems), tuple(notes))
 
 

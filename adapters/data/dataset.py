@@ -89,7 +89,7 @@ def _writer(format: str) -> Callable[..., Path]:
     write = find_format(format).write
     if write is None:
         written = [name for name in FORMATS if find_format(name).write is not None]
-        raise DatasetError(f"{format} is read and not written; written are: {', '.join(written)}")
+        raise DatasetError(f"{format} can be read but not written; formats that can be written: {', '.join(written)}")
     return write
 
 
@@ -115,7 +115,7 @@ def check_held(dataset: Dataset, format: str) -> None:
             what = "no label"
         if what is not None:
             raise DatasetError(
-                f"{describe(item)} has {what}, which {format} cannot say. Export to jsonl or csv, which can."
+                f"{describe(item)} has {what}, which {format} cannot represent. Export to jsonl or csv, which can."
             )
 
 
@@ -159,7 +159,7 @@ def detect_format(path: str | Path) -> tuple[str, Path]:
 
 def _detect(path: Path) -> tuple[str, Path]:
     if is_url(str(path)):
-        raise DatasetError(f"{path}: is a URL, and datasets are read from local files. Download it first.")
+        raise DatasetError(f"{path}: is a URL; datasets are read from local files. Download it first.")
     path = Path(in_own_form(str(path)))
     formats = {name: find_format(name) for name in FORMATS}
     if path.is_dir():
@@ -172,9 +172,9 @@ def _detect(path: Path) -> tuple[str, Path]:
         if known.detects(path):
             return name, path
     if not os.path.exists(path):
-        raise DatasetError(f"{path}: no such file or folder. Name a dataset.jsonl, labels.json, CSV or folder.")
+        raise DatasetError(f"{path}: no such file or folder. Give a dataset.jsonl, labels.json, CSV or folder.")
     suffixes = dict.fromkeys(suffix for known in formats.values() for suffix in known.suffixes)
     raise DatasetError(
-        f"{path}: is not a dataset: its name ends in none of {', '.join(suffixes)}. "
-        "A folder with a subfolder for each class is one too."
+        f"{path}: is not a dataset: its name must end in one of {', '.join(suffixes)}. "
+        "A folder with a subfolder for each class is also a dataset."
     )

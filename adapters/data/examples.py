@@ -64,7 +64,7 @@ class Example:
         if not all(isinstance(label, str) and label for label in self.labels):
             raise DatasetError(f"{self.path}: labels must be non-empty strings, got {self.labels!r}")
         if len(self.labels) > 1 and len(set(self.labels)) != len(self.labels):
-            raise DatasetError(f"{self.path}: a label is given twice in {self.labels!r}")
+            raise DatasetError(f"{self.path}: a label occurs twice in {self.labels!r}")
         if self.split is not None and self.split not in SPLITS:
             raise DatasetError(f"{self.path}: split must be one of {', '.join(SPLITS)} or absent, got {self.split!r}")
         self._check_times()
@@ -95,7 +95,7 @@ class Example:
             DatasetError: The example has no label, or several.
         """
         if len(self.labels) != 1:
-            raise DatasetError(f"{describe(self)} has {len(self.labels)} labels where a single-label task needs one")
+            raise DatasetError(f"{describe(self)} has {len(self.labels)} labels; a single-label task needs exactly one")
         return self.labels[0]
 
     @property
@@ -151,11 +151,11 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if len(set(self.labels)) != len(self.labels):
-            raise DatasetError(f"a label is given twice in the label order: {', '.join(self.labels)}")
+            raise DatasetError(f"a label occurs twice in the label order: {', '.join(self.labels)}")
         unknown = [name for name in first_seen(self.examples) if name not in set(self.labels)]
         if unknown:
             raise DatasetError(
-                f"{self.root}: label {unknown[0]!r} is used by the data and not among the labels given: "
+                f"{self.root}: label {unknown[0]!r} is used in the data, but it is not one of the given labels: "
                 f"{', '.join(self.labels) or '(none)'}. Add it there, or correct the rows that use it."
             )
 

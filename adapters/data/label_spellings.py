@@ -52,7 +52,7 @@ def one_spelling(
         differing = [label for label in spellings if counts[label]]
         if len(differing) > 1 and len({kept[label] for label in differing}) == 1:
             shown = ", ".join(f"{label!a} ({counts[label]} clips)" for label in differing)
-            warnings.append(f"one class is spelled in several ways: {shown}. It is read as {best!r}.")
+            warnings.append(f"one class is spelled in several ways: {shown}. All are read as {best!r}.")
     return kept, warnings
 
 

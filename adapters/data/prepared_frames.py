@@ -91,7 +91,7 @@ def read_prepared_clip(
     kept, times = fill_clip(one_clip_spec(spec), window, shown[at].tolist(), frames.fps, source)
     pictures = {number: _picture(frames, number, spec) for number in np.unique(at)}
     if len({picture.shape for picture in pictures.values()}) > 1:
-        raise MediaError(f"{frames.folder}: holds pictures of several sizes. Prepare the dataset anew")
+        raise MediaError(f"{frames.folder}: contains pictures of several sizes. Prepare the dataset again")
     return Clip(np.stack([pictures[number] for number in at[kept]]), times, source, window.start, window.end)
 
 
@@ -104,7 +104,8 @@ def _picture(frames: PreparedFrames, number: int, spec: InputSpec) -> UInt8Array
         picture = None
     if picture is None:
         raise MediaError(
-            f"{path}: is missing or is not a picture. Put it back; if it is of a prepared dataset, prepare that anew"
+            f"{path}: is missing or is not a picture. Restore it; if it belongs to a prepared dataset, prepare that "
+            "again"
         )
     height, width = picture.shape[:2]
     return np.asarray(resize(picture[None], *decode_size(spec, width, height))[0], np.uint8)

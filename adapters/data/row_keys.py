@@ -86,8 +86,8 @@ def read_row(row: Mapping[str, Any], where: str, *, text: bool, extra_keys: bool
         filled = [name for name in given if row[name] not in (None, "")] or list(given[:1])
         if any(row[name] != row[filled[0]] for name in filled[1:]):
             raise DatasetError(
-                f"{where}: {key} is given twice, as {filled[0]!r} and {filled[1]!r}, with different values; name each "
-                "once. To leave one out on purpose, remove it or begin its name with an underscore."
+                f"{where}: {key} is given twice, as {filled[0]!r} and {filled[1]!r}, with different values. Keep only "
+                "one. To ignore a column on purpose, remove it or begin its name with an underscore."
             )
         values[key] = row[filled[0]]
     ranges = read_ranges({name: row[name] for name in names.times}, where, text=text)
@@ -108,7 +108,7 @@ def _check_printable_and_short(names: tuple[str, ...]) -> None:
     if len(longest) > _MAX_NAME or len(names) > _MAX_NAMES:
         raise DatasetError(
             f"has {len(names)} names of up to {len(longest)} characters, such as {longest[:40]!r}; at most "
-            f"{_MAX_NAMES} of {_MAX_NAME} characters are read. Check that it is a label file."
+            f"{_MAX_NAMES} of {_MAX_NAME} characters are allowed. Check that it is a label file."
         )
 
 

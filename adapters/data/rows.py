@@ -39,7 +39,7 @@ def check_count(count: int, where: Path) -> None:
     """
     if count > MAX_CLIPS:
         raise DatasetError(
-            f"{where}: holds more than {MAX_CLIPS:,} clips, the most that one dataset may have. Divide the file."
+            f"{where}: holds more than {MAX_CLIPS:,} clips, the maximum for one dataset. Split the file."
         )
 
 
@@ -97,8 +97,8 @@ def _grouped(
     order = list(labels) if labels is not None else _in_order(listed, used, kept)
     if labels is None and all_splits(order):
         raise DatasetError(
-            f"{reader.root}: its labels are names of splits: {', '.join(map(repr, order))}. Give each clip's class "
-            "as its label and the split as its split. Where these are the classes, name them (--label, labels=)."
+            f"{reader.root}: its labels are the names of splits: {', '.join(map(repr, order))}. Give each clip's class "
+            "as its label and its split as its split. If these really are the classes, list them (--label, labels=)."
         )
     grouped = tuple(
         item.regrouped(group, tuple(dict.fromkeys(kept[name] for name in item.labels)))
@@ -162,7 +162,9 @@ class _RowReader:
             try:
                 start, end = self._frames.resolve(span, file, row.rate, where)
             except MediaError as error:
-                self.left_out.append(f"{where}: left out, since its frames need the rate of a video: {error}")
+                self.left_out.append(
+                    f"{where}: left out, since its frame numbers need the frame rate of a video: {error}"
+                )
                 continue
             if end is not None and (cut := cut_from(file.stem)) is not None and (start, end) == cut[1:]:
                 start, end = None, None  # the file is the range
@@ -191,8 +193,9 @@ class _RowReader:
             self._other_unit = self._other_unit or where
         if self._bare and self._other_unit:
             raise DatasetError(
-                f"{self._bare}: has times without a unit, and {self._other_unit} has frames or milliseconds, so that "
-                "their unit is not sure. Name all times of a file alike, such as start_seconds and end_seconds."
+                f"{self._bare}: has times without a unit, but {self._other_unit} has frames or milliseconds, so "
+                "their unit is unclear. Use the same unit for all times of a file, such as start_seconds and "
+                "end_seconds."
             )
 
     def check_all_read(self, examples: Sequence[Example]) -> None:
@@ -208,7 +211,7 @@ def _labels(value: object, where: str) -> tuple[str, ...]:
     if not isinstance(labels, list) or not all(isinstance(item, str) and item.strip() for item in labels):
         raise DatasetError(f"{where}: label must be a non-empty string, or a list of them; got {value!r:.200}")
     if len({clean_label(item) for item in labels}) < len(labels):
-        raise DatasetError(f"{where}: a label is given twice in {value!r:.200}")
+        raise DatasetError(f"{where}: a label occurs twice in {value!r:.200}")
     return tuple(labels)
 
 

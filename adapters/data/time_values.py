@@ -102,7 +102,10 @@ def read_ranges(row: Mapping[str, Any], where: str, *, text: bool) -> list[TimeR
     listed = next((found for _, found in pairs if len(found) != 1), None)
     if listed is not None:
         if len(pairs) > 1 or starts or ends or lengths:
-            raise DatasetError(f"{where}: {pairs[0][0]!r} holds {len(listed)} ranges, and other keys give times too")
+            raise DatasetError(
+                f"{where}: {pairs[0][0]!r} holds {len(listed)} ranges, but other keys give times too. Keep one way to "
+                "give times"
+            )
         return [TimeRange(start, end, units=frozenset(units)) for start, end in listed]
     for name, ((start, end),) in pairs:
         starts.append((name, start))
@@ -179,9 +182,10 @@ def _start_and_end(names: tuple[str, ...]) -> _StartAndEnd | None:
 def not_understood(name: str) -> str:
     """The end of a message about a name that looks like a time and is not understood."""
     return (
-        f"{nearest_name(name, 0.3)} It looks like a time, and times are never ignored. Known names: start_seconds and "
+        f"{nearest_name(name, 0.3)} It looks like a time, and cliplab never ignores times. Known names: start_seconds "
+        "and "
         "end_seconds and the names in docs/dataset.md, such as start/end, time_start/time_end, start_frame/end_frame, "
-        f"start/duration and segment. Rename it; to leave it out on purpose, remove it or call it {'_' + name!r}."
+        f"start/duration and segment. Rename it; to ignore it on purpose, remove it or rename it to {'_' + name!r}."
     )
 
 
@@ -196,10 +200,10 @@ def _one_range(
         name = lengths[0][0]
         raise DatasetError(
             f"{where}: {name!r} without a start may be the length of the range or of the whole video. Give a start too "
-            f"(0 for the beginning); to leave it out on purpose, remove it or call it {'_' + name!r}."
+            f"(0 for the beginning); to ignore it on purpose, remove it or rename it to {'_' + name!r}."
         )
     if lengths and not starts:
-        raise DatasetError(f"{where}: {lengths[0][0]!r} and {ends[0][0]!r} need a start too")
+        raise DatasetError(f"{where}: {lengths[0][0]!r} and {ends[0][0]!r} need a start too. Add it")
     for name, length in lengths:
         ends.append((f"{starts[0][0]} + {name}", _sum(starts[0], (name, length), where)))
     again = [(*_preferred(starts), *other) for other in starts] + [(*_preferred(ends), *other) for other in ends]
@@ -222,7 +226,7 @@ def check_same(one: str, first: Moment, other: str, second: Moment, where: str) 
     ):
         raise DatasetError(
             f"{where}: {one!r} and {other!r} contradict each other: {_shown(first)} and {_shown(second)} seconds. "
-            f"Correct the one that is wrong, or leave it out: remove it or call it {'_' + other.split(' + ')[-1]!r}."
+            f"Correct the one that is wrong, or ignore it: remove it or rename it to {'_' + other.split(' + ')[-1]!r}."
         )
 
 
@@ -252,7 +256,8 @@ def _moment(value: object, unit: Unit, name: str, where: str, text: bool) -> Mom
             key = {"start": "start_seconds", "end": "end_seconds"}.get(name, name)
             kind = "seconds, a number" if unit == "seconds" else f"{unit}, a number"
             raise DatasetError(
-                f"{where}: {key} must be {kind}; got {value!r:.60}. Clocks such as 1:02:03.5 or 2:03 are read too."
+                f"{where}: {key} must be {kind}; got {value!r:.60}. Clock times such as 1:02:03.5 or 2:03 are also "
+                "accepted."
             ) from None
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise DatasetError(f"{where}: {name} must be {unit} >= 0, got {value!r:.60}")
@@ -260,7 +265,7 @@ def _moment(value: object, unit: Unit, name: str, where: str, text: bool) -> Mom
         raise DatasetError(f"{where}: {name} must be {unit} >= 0, got {number!r}")
     if unit == "frames":
         if number != int(number):
-            raise DatasetError(f"{where}: {name} must be the number of a frame, a whole one, got {number!r}")
+            raise DatasetError(f"{where}: {name} must be a frame number (a whole number), got {number!r}")
         return Frames(int(number), name)
     return number * _SECONDS[unit] if unit != "seconds" else number
 
@@ -300,7 +305,7 @@ def _pair(value: object, unit: Unit, name: str, where: str, text: bool) -> tuple
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         raise DatasetError(
             f"{where}: {name} must be a start and an end, such as [1.5, 4] or 1.5-4, got {value!r:.60}. "
-            f"To leave it out on purpose, remove it or call it {'_' + name!r}."
+            f"To ignore it on purpose, remove it or rename it to {'_' + name!r}."
         )
     one, other = (_moment(part, unit, name, where, text) if part is not None else None for part in value)
     return one, other

@@ -66,7 +66,8 @@ class VideoFinder:
             return self._by_id(given, where, seconds, hints) or path_of_id
         if "://" in given and is_url(given):
             raise DatasetError(
-                f"{where}: {given!r} is a URL, and a dataset names local files. Download the video and name its file."
+                f"{where}: {given!r} is a URL; a dataset refers to local files. Download the video and give the path "
+                "of its file."
             )
         path = os.path.normpath(os.path.join(self._root, given))
         if os.path.splitext(given)[1].lower() in VIDEO_SUFFIXES or os.path.lexists(path):

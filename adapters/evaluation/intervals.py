@@ -73,7 +73,7 @@ def difference_interval(
     """
     differences = np.asarray(right, np.float64)
     if not len(differences) == len(other) == len(groups):
-        raise ValueError(f"{len(differences)}, {len(other)} and {len(groups)} values are not of the same clips")
+        raise ValueError(f"{len(differences)}, {len(other)} and {len(groups)} values do not belong to the same clips")
     if not len(differences):
         return 0.0, -1.0, 1.0
     differences = differences - np.asarray(other, np.float64)

@@ -257,7 +257,7 @@ def _positive_index(labels: tuple[str, ...], positive: str | None, multi: bool) 
         return None
     if positive not in labels or len(labels) != 2 or multi:
         raise DatasetError(
-            f"positive_label {positive!r} needs a single-label task of two classes, it being one; got "
+            f"positive_label {positive!r} needs a single-label task with two classes and must be one of them; got "
             f"{'multi_label ' if multi else ''}labels {', '.join(labels[:20])}"
         )
     return labels.index(positive)

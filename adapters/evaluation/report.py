@@ -182,7 +182,7 @@ class EvaluationReport:
             return cls(**fields)
         except (KeyError, TypeError) as error:
             raise ConfigError(
-                f"evaluation: is not a report of this version ({error}). Measure the model again"
+                f"evaluation: is not a report that this version can read ({error}). Evaluate the model again"
             ) from None
 
 
@@ -214,12 +214,12 @@ def check_gates(report: EvaluationReport, gates: Mapping[str, float]) -> list[st
         of_scores = measure not in COSTS
         if figure is None:
             why = "is undefined on these clips" if of_scores else "was not measured"
-            failures.append(f"{measure} {why}, and {name} asks for {gate:.6g}.")
+            failures.append(f"{measure} {why}; {name} requires {gate:.6g}.")
         elif of_scores and report.labels_without_clips:
             failures.append(
-                f"{measure} {figure:.6g} says nothing about {quoted_list(report.labels_without_clips)}, of which there "
-                f"is not a clip, so {name} {gate:.6g} is not passed. Add clips of every class to the split."
+                f"{measure} {figure:.6g} says nothing about {quoted_list(report.labels_without_clips)}, since there "
+                f"are no such clips, so {name} {gate:.6g} fails. Add clips of every class to the split."
             )
         elif sign * (figure - gate) < -_LAST_BITS:
-            failures.append(f"{measure} {figure:.6g} is {'under' if sign > 0 else 'over'} {name} {gate:.6g}.")
+            failures.append(f"{measure} {figure:.6g} is {'below' if sign > 0 else 'above'} {name} {gate:.6g}.")
     return failures

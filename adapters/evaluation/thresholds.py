@@ -204,7 +204,7 @@ def threshold_notes(chosen: Mapping[str, Any]) -> list[str]:
         measure = objective.partition("@")[0]
         names = [measure, *(name for name in ("precision", "recall") if name != measure)]
         figures = ", ".join(figure_text(name, entry[name], entry["intervals"][name]) for name in names)
-        where = "on groups that the choice did not see" if entry["held_out"] else "on the clips it was chosen on"
+        where = "on groups that the choice did not see" if entry["held_out"] else "on the clips that it was chosen on"
         notes.append(
             f"threshold of {label!r} for {objective}: {entry['threshold']:g}; {figures} {where} "
             f"({entry['support']} of {chosen['clips']} clips in {entry['groups']} of {chosen['groups']} groups)"
@@ -212,7 +212,7 @@ def threshold_notes(chosen: Mapping[str, Any]) -> list[str]:
         if not entry["reached"]:
             notes.append(
                 f"{objective} cannot be reached for {label!r} on these clips: the highest {measure} is "
-                f"{entry['value']:.3f}, at {entry['threshold']:g}. Label more clips, or ask for less"
+                f"{entry['value']:.3f}, at {entry['threshold']:g}. Label more clips, or choose a lower target"
             )
     if len(classes) > _NAMED_CLASSES:
         missed = sum(not entry["reached"] for entry in classes.values())

@@ -37,16 +37,18 @@ def figure_notes(report: EvaluationReport) -> list[str]:
                 f"{low:.0%} to {high:.0%}, and answers at random reach {chance:.0%}"
             )
     if report.groups == 1 and report.clips > 1:
-        notes.append("all clips are of one group (one recording or source): the figures say little about others")
+        notes.append(
+            "all clips are of one group (one recording or source): the figures say little about other recordings"
+        )
     else:
         single = [item.label for item in known if item.support == 1]
         if single:
-            notes.append(f"only one clip of {quoted_list(single)}: its figures say little")
+            notes.append(f"only one clip of {quoted_list(single)}: figures for it say little")
         alone = [item.label for item in known if item.groups == 1 and item.support > 1]
         if alone:
             notes.append(
                 f"all clips of {quoted_list(alone)} are of one group (one recording or source): the figures say little "
-                "about others of the class"
+                "about other recordings of the class"
             )
     return notes
 

@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
         raise
     # The text of MissingExtraError, which cannot be imported before prefer_checkout.
     install = "Install it with: pip install 'cliplab[dataloop]'"
-    raise ImportError(f"dtlpy is not installed and this needs it. {install}") from error
+    raise ImportError(f"dtlpy is not installed, but the Dataloop app needs it. {install}") from error
 
 ROOT = Path(__file__).resolve().parents[2]
 # Packages of the checkout; ``adapters`` is also the name of an unrelated one on PyPI.
@@ -50,8 +50,9 @@ def prefer_checkout() -> None:
         if not _is_ours(name):
             found = getattr(sys.modules.get(name), "__file__", None) or "nowhere"
             raise ImportError(
-                f"the package {name!r} of this app is at {ROOT / name}, and {found} is in its place. Uninstall the "
-                f"other one (pip uninstall {name}), or import nothing of it before this app"
+                f"the package {name!r} of this app is at {ROOT / name}, but {found} was imported instead. Uninstall "
+                "the "
+                f"other one (pip uninstall {name}), or do not import it before this app"
             )
 
 

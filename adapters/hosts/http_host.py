@@ -84,7 +84,7 @@ def serve(
             host.close()
     if host.draining and host.worker_pool.unfinished:
         # A model that computes in native code cannot be interrupted, and would crash where Python ends around it.
-        print("requests that were still computed have been dropped", file=sys.stderr, flush=True)
+        print("requests that were still running have been dropped", file=sys.stderr, flush=True)
         os._exit(1)
 
 

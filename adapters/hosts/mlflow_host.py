@@ -126,7 +126,9 @@ def _arguments(
     """
     stored = Path(model)
     if not stored.exists():
-        raise BundleError(f"{model}: there is no such file or folder. A bundle or a self-describing .tflite is needed")
+        raise BundleError(
+            f"{model}: there is no such file or folder. A bundle or a self-describing .tflite is required"
+        )
     open_model(
         stored, overrides, trust_adapters
     )  # reports a damaged model or a wrong override before anything is written
@@ -200,8 +202,8 @@ def _requirement() -> str:
         return f"cliplab[registry]=={version('cliplab')}"
     except PackageNotFoundError:
         raise ConfigError(
-            "cliplab is not installed here but run from a folder, so its version is unknown. Install it with pip, or "
-            "say what the model needs with pip_requirements=[...]"
+            "cliplab runs from a folder and is not installed, so its version is unknown. Install it with pip, or "
+            "list what the model needs with pip_requirements=[...]"
         ) from None
 
 
@@ -347,5 +349,5 @@ class VideoModel:
             return Path(row["path"])
         path: Path = (self.root / row["path"]).resolve()
         if not path.is_relative_to(self.root):
-            raise MediaError(f"{row['path']}: is outside the folder that this model may read. Name a file below it")
+            raise MediaError(f"{row['path']}: is outside the folder that this model may read. Give a file inside it")
         return path

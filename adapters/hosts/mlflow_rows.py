@@ -29,8 +29,8 @@ def read_rows(data: Any) -> list[dict[str, Any]]:
     if not isinstance(data, pd.DataFrame) or not set(data.columns) & set(INPUT_COLUMNS):
         got = ", ".join(map(str, data.columns)) if isinstance(data, pd.DataFrame) else type(data).__name__
         raise ConfigError(
-            f"a table with a column {', '.join(INPUT_COLUMNS[:2])} or {INPUT_COLUMNS[2]} is needed, got "
-            f"{got or 'no column of these'}"
+            f"a table with a column {', '.join(INPUT_COLUMNS[:2])} or {INPUT_COLUMNS[2]} is required, got "
+            f"{got or 'none of these'}"
         )
     return [{str(key): value for key, value in row.items() if not _empty(value)} for row in data.to_dict("records")]
 
@@ -85,7 +85,7 @@ def clip_of_frames(frames: Any, fps: float | None, name: str) -> Clip:
     try:
         array = np.asarray(frames)
     except ValueError:  # lists of several lengths
-        raise MediaError(f"{name}: frames must all be of one size, [T, H, W, 3] RGB") from None
+        raise MediaError(f"{name}: all frames must have the same size, [T, H, W, 3] RGB") from None
     if array.ndim != 4 or array.shape[3] != 3 or not array.size or array.dtype.kind not in "iu":
         raise MediaError(
             f"{name}: frames must be whole numbers [T, H, W, 3] RGB, got {array.dtype} {list(array.shape)}"

@@ -39,7 +39,7 @@ def cluster_connection(address: str | None) -> Iterator[None]:
     if ray.is_initialized():
         if address is not None and address != ray.get_runtime_context().gcs_address:
             raise ClusterError(
-                f"this process is connected to the Ray cluster at {ray.get_runtime_context().gcs_address} already, not "
+                f"this process is already connected to the Ray cluster at {ray.get_runtime_context().gcs_address}, not "
                 f"to {address}. Leave the address out, or call ray.shutdown() first."
             )
         yield

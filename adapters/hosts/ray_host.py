@@ -102,16 +102,16 @@ class VideoPredictor:
     def _check(self, names: list[str]) -> None:
         if self.path_column not in names:
             raise ConfigError(
-                f"the dataset has no column {self.path_column!r}; its columns: {', '.join(names)}. Say which one names "
-                "the videos with path_column"
+                f"the dataset has no column {self.path_column!r}; its columns: {', '.join(names)}. Use path_column "
+                "to choose the one with the paths of the videos"
             )
         taken = [name for name in RESULT.names if name in names]
         if taken:
-            raise ConfigError(f"the dataset has a column {taken[0]!r} already, which the result needs. Rename it first")
+            raise ConfigError(f"the dataset already has a column {taken[0]!r}, which the result needs. Rename it first")
 
 
 def _no_path(column: str, value: object) -> VideoResult:
-    return VideoResult("", error=f"the row's {column} is {value!r}, and a path is needed")
+    return VideoResult("", error=f"the row's {column} is {value!r}; a path is required")
 
 
 def _columns(rows: list[VideoResult], top_k: int) -> dict[str, list[Any]]:

@@ -228,7 +228,9 @@ class _Pool:
                 ) from error
             return
         items = list(worker.pending.values())
-        self._note(f"a worker was lost with {len(items)} items in hand, which go to others: {_short_reason(error)}")
+        self._note(
+            f"a worker was lost while it had {len(items)} items; other workers take them: {_short_reason(error)}"
+        )
         for item in items:
             self._losses[id(item)] += 1
             if self._losses[id(item)] < MAX_LOST_WORKERS:

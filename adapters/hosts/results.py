@@ -45,7 +45,7 @@ def to_pipeline(result: VideoResult, top_k: int) -> list[PipelineRow]:
     if result.error is not None:
         raise MediaError(result.error)
     if not result.predictions:
-        raise MediaError(f"{result.path}: gave no prediction, so there is nothing to list. Take a longer range")
+        raise MediaError(f"{result.path}: gave no prediction, so there is nothing to list. Use a longer range")
     scores = [prediction.scores for prediction in result.predictions]
     mean = scores[0] if len(scores) == 1 else np.asarray(np.mean(scores, axis=0, dtype=np.float64), np.float32)
     video = replace(result.predictions[0], scores=mean, frame_scores=None)

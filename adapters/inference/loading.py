@@ -93,7 +93,9 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
             return read_config_file(ready)
         if path.suffix.lower() not in CONFIG_SUFFIXES:
             names = ", ".join(ready_configs())
-            raise ConfigError(f"{source}: there is no such file, and no ready config of this name; ready are: {names}")
+            raise ConfigError(
+                f"{source}: there is no such file, and no ready config of this name; ready configs: {names}"
+            )
     return _with_label_file(read_config_file(path), path.parent)
 
 
@@ -128,9 +130,9 @@ def _open(source: str | Path | Mapping[str, Any], overrides: Config) -> BaseMode
             return _open_stored(path, overrides)
         if path.suffix.lower() in WEIGHTS_SUFFIXES and path.exists():
             raise ConfigError(
-                f"{path}: holds weights, and a model here is a bundle directory, a .tflite or a config. Name it in a "
-                f"config (--set weights={path}), begin a training from it (--base-model), or convert a whole network "
-                "of Keras (cliplab convert)"
+                f"{path}: holds weights only; a model is a bundle directory, a .tflite or a config. Give it in a "
+                f"config (--set weights={path}), start a training from it (--base-model), or convert a whole Keras "
+                "network (cliplab convert)"
             )
     folder = None if isinstance(source, Mapping) else Path(source).parent
     config = _with_label_file(merge_config(read_config(source), overrides), folder)
@@ -140,7 +142,7 @@ def _open(source: str | Path | Mapping[str, Any], overrides: Config) -> BaseMode
         where = "config" if isinstance(source, Mapping) else str(source)
         if "ensemble" in config:
             raise ConfigError(
-                f"{where}: lists the models of an ensemble. Make a bundle of it and name that: "
+                f"{where}: lists the models of an ensemble. Make a bundle of it and use that: "
                 f"cliplab ensemble {where} --output FOLDER"
             )
         raise ConfigError(
@@ -249,6 +251,6 @@ def require_class(adapter: BaseModelAdapter, stored: StoredModel) -> None:
     """
     if model_class(stored.config["adapter"], str(stored.path)) is not type(adapter):
         raise BundleError(
-            f"{stored.path}: is a model of {stored.config['adapter']}, not of {adapter.given['adapter']}. "
-            "Load it with the adapter that it names, or with open_model, which finds it"
+            f"{stored.path}: is a model for {stored.config['adapter']}, not for {adapter.given['adapter']}. "
+            "Load it with that adapter, or with open_model, which chooses the right one"
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -230,10 +230,18 @@ def open_early(adapter: BaseModelAdapter) -> None:
     """Open what the adapter's first prediction needs, while the first frames are decoded.
 
     Args:
-        adapter: The model. What is wrong with it is left to its first prediction.
+        adapter: The model. Other faults than those below are left to its first prediction.
+
+    Raises:
+        AdapterError: The model cannot predict any video, for example because its head is not trained: one error for
+            the run, before a video is decoded, in place of the same one for each video.
     """
-    with suppress(Exception):
+    try:
         adapter.prepare()
+    except RUN_ERRORS:
+        raise
+    except Exception:  # the first prediction fails likewise, and finds out whether a clip is to blame
+        return
 
 
 def _run(adapter: BaseModelAdapter, batch: list[tuple[_File, Clip]]) -> None:

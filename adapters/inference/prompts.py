@@ -44,14 +44,14 @@ def parse_prompts(text: str, what: str = "prompt") -> tuple[str, ...]:
     if not prompts:
         raise ConfigError(f'{what} has no words. Write what to look for, such as "sunset; dive; fast turn"')
     if len(prompts) > _MOST_PROMPTS:
-        raise ConfigError(f"{what} lists {len(prompts)} prompts, and at most {_MOST_PROMPTS} are compared at a time")
+        raise ConfigError(f"{what} lists {len(prompts)} prompts; at most {_MOST_PROMPTS} are allowed")
     for prompt in prompts:
         if len(prompt) > _LONGEST:
-            raise ConfigError(f"{what} {prompt[:40]!r}... has {len(prompt)} characters; at most {_LONGEST} are read")
+            raise ConfigError(f"{what} {prompt[:40]!r}... has {len(prompt)} characters; at most {_LONGEST} are allowed")
         if not prompt.isprintable():
-            raise ConfigError(f"{what} {prompt!r:.60} has characters that cannot be printed. Write plain words")
+            raise ConfigError(f"{what} {prompt!r:.60} has characters that cannot be printed. Use plain words")
     if len(set(prompts)) < len(prompts):
-        raise ConfigError(f"{what} lists {max(prompts, key=prompts.count)!r} twice. Name each once")
+        raise ConfigError(f"{what} lists {max(prompts, key=prompts.count)!r} twice. Remove one of them")
     return prompts
 
 

@@ -57,7 +57,8 @@ def timeline(
         raise ValueError(f"step_seconds must be above 0, got {step_seconds!r}")
     if (end - start) / step > _MAX_CELLS:
         raise ValueError(
-            f"step_seconds {step:g} makes more than {_MAX_CELLS:,} cells of {end - start:g} s; ask for more"
+            f"step_seconds {step:g} would divide {end - start:g} s into more than {_MAX_CELLS:,} steps; use a larger "
+            "step"
         )
     count = max(1, math.ceil((end - start) / step - _NEAR))
     times: Float64Array = (start + (np.arange(count) + 0.5) * step).astype(np.float64)

@@ -29,18 +29,19 @@ def min_score_of(adapter: BaseModelAdapter, min_score: MinScore, label: str) -> 
     chosen: Mapping[str, float] = adapter.config["best_thresholds"]
     if not chosen and adapter.votes:
         raise ConfigError(
-            "--min-score is best, and an ensemble has no chosen thresholds: its members' thresholds are of their own "
+            "--min-score is best, but an ensemble has no chosen thresholds: its members' thresholds are for their own "
             "scores. Give a score in 0..1"
         )
     if not chosen:
         raise ConfigError(
-            "--min-score is best, and this model has no chosen thresholds. Train it with --optimize "
+            "--min-score is best, but this model has no chosen thresholds. Train it with --optimize "
             f"({', '.join(OBJECTIVES)}), or give a score in 0..1"
         )
     if label not in chosen:
         raise ConfigError(
-            f"--min-score is best, and this model has no chosen threshold for {label!r}, since no held-out clips of "
-            "training could show one. Train it with more clips of this label, or give a score in 0..1"
+            f"--min-score is best, but this model has no chosen threshold for {label!r}: training had no held-out "
+            "clips "
+            "to choose it on. Train it with more clips of this label, or give a score in 0..1"
         )
     return float(chosen[label])
 

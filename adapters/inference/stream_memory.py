@@ -34,7 +34,7 @@ class PoolWindow:
         self.reset()
 
     def reset(self) -> None:
-        """The stream begins anew."""
+        """The stream restarts."""
         self._steps = 0
         self._before: Float32Array | None = None  # the sums as they were before the last step
 
@@ -53,7 +53,7 @@ class PoolWindow:
             np.subtract(sums, self._before, out=self._added[place])
             if self._steps > self._past:
                 sums -= oldest
-                if place == 0:  # once a round the sums are made anew, or their rounding would add up for ever
+                if place == 0:  # once a round the sums are made again, or their rounding would add up for ever
                     sums = self._added.sum(axis=0, dtype=np.float64).astype(np.float32)
         elif not self._past:
             sums[:] = 0

@@ -30,7 +30,7 @@ class StreamCounts:
         consumed: Steps of the network, ``repeated`` among them.
         repeated: Steps with the frame before, for ticks without a frame.
         dropped: Frames between two ticks, or late.
-        resets: How often the stream began anew.
+        resets: How often the stream restarted.
     """
 
     given: int = 0
@@ -161,7 +161,7 @@ class StreamSession:
                 rows += self._advance(waiting)
                 self._forget()
                 self.counts.resets += 1
-                self._note(f"the stream begins anew at {seconds:.2f} s: {decision.reset}")
+                self._note(f"the stream restarts at {seconds:.2f} s: {decision.reset}")
             waiting += [self._held] * decision.repeats if self._held is not None else []
             if decision.taken:
                 self._held, self._end = self._prepare(picture, seconds), seconds
@@ -178,7 +178,10 @@ class StreamSession:
         _check_frames(frame, 3)
         if self._size and frame.shape[:2] != self._size:
             height, width = self._size
-            self._note(f"frames are {frame.shape[1]}x{frame.shape[0]} from {seconds:.2f} s on, before {width}x{height}")
+            self._note(
+                f"frames are {frame.shape[1]}x{frame.shape[0]} from {seconds:.2f} s on; before, they were "
+                f"{width}x{height}"
+            )
         self._size = frame.shape[:2]
         image: Float32Array = to_model_input(frame[None], self._spec, self._mean, self._scale)[0]
         return image

@@ -16,7 +16,7 @@ class FrameDecision:
     Attributes:
         taken: Whether it is consumed.
         repeats: How often the frame before it is consumed again, for ticks that passed without a frame.
-        reset: Why the stream begins anew before it; None if it does not.
+        reset: Why the stream restarts before it; None if it does not.
     """
 
     taken: bool
@@ -30,7 +30,7 @@ class Ticks:
     A tick takes the frame nearest to it, as far as can be told when the frame comes: one that comes before its tick is
     taken where the next one, after as long as since the last, would be further off. A tick that more than one period
     passes without a frame takes the frame before again. After a gap of more than ``max_gap_seconds``, and where time
-    goes back by more than one period, the stream begins anew; a frame that is up to one period late is dropped.
+    goes back by more than one period, the stream restarts; a frame that is up to one period late is dropped.
     """
 
     def __init__(self, fps: float, max_gap_seconds: float) -> None:

@@ -107,7 +107,7 @@ def _convert(
     except Exception as error:  # the converter raises many types, and its reasons are in their text
         raise ConversionError(
             f"the model could not be converted to LiteRT {list(shape)} {quantize!r}: {converter_reason(error, log)}. "
-            "Allowed are operators that LiteRT has built in; replace the layer that is named, or convert without "
+            "Only operators built into LiteRT are allowed; replace the layer that is named, or convert without "
             "quantisation to see whether that is the cause."
         ) from error
 
@@ -166,20 +166,20 @@ def compare(
     """
     measured = _measure(source, converted, batches, str(output_path))
     if not measured.same:
-        raise ConversionError(f"{output_path}: there were no clips to compare on ({clip_origin}). Give at least one.")
+        raise ConversionError(f"{output_path}: there are no clips to compare on ({clip_origin}). Give at least one.")
     kept, clips, difference = sum(measured.same), len(measured.same), max(measured.differences)
     found = accuracy(np.concatenate(measured.expected), np.concatenate(measured.received)) if accuracy else None
     if found is not None and found.drop > max_accuracy_drop and found.interval[0] > 0:
         raise ConversionError(
             f"{output_path}: the {quantize!r} program is right on {found.converted:.1%} of {clips} clips "
             f"({clip_origin}) and its source on {found.source:.1%}: a drop of {found.drop:.3f}, 95% interval "
-            f"{found.interval[0]:.3f} to {found.interval[1]:.3f}, and at most {max_accuracy_drop:g} is allowed. "
+            f"{found.interval[0]:.3f} to {found.interval[1]:.3f}, at most {max_accuracy_drop:g} is allowed. "
             f'{_other_ways(quantize)}, or raise "max_accuracy_drop".'
         )
     if (kept + (measured.near_ties if allow_near_ties else 0)) / clips < min_agreement:
         raise ConversionError(
             f"{output_path}: the {quantize!r} program gives the same top label as its source on {kept} of {clips} "
-            f"clips ({clip_origin}), {kept / clips:.3f}, and at least {min_agreement:g} is asked for; the largest "
+            f"clips ({clip_origin}), {kept / clips:.3f}, at least {min_agreement:g} is required; the largest "
             f'score difference is {difference:.4f}. {_other_ways(quantize)}, or lower "min_agreement".'
         )
     return ConversionReport(
@@ -259,7 +259,7 @@ def _check_scores(expected: Float32Array, received: Float32Array, where: str) ->
     if expected.ndim != 2 or expected.shape != received.shape or expected.size == 0:
         raise ConversionError(
             f"{where}: the source gives scores {list(expected.shape)} and the program {list(received.shape)}; "
-            "both must be [clips, classes]. Compare programs of the same labels."
+            "both must be [clips, classes]. Compare programs with the same labels."
         )
     for whose, scores in (("source", expected), ("converted program", received)):
         if not np.isfinite(scores).all():
@@ -312,8 +312,8 @@ def _batches(calibration: Iterable[Float32Array] | None, shape: tuple[int, ...])
             )
         if not np.isfinite(batch).all():
             raise ConversionError(
-                f"calibration batch {count} holds values that are not finite numbers, from which no 8-bit range can be "
-                "told. Leave that clip out, and check its file."
+                f"calibration batch {count} holds values that are not finite numbers, so no 8-bit range can be "
+                "determined. Leave that clip out, and check its file."
             )
         count += 1
         yield batch

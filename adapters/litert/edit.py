@@ -111,7 +111,7 @@ class Graph:
         if len(data) != 4 * math.prod(shape):
             raise BundleError(
                 f"{self.editor.name} is damaged (constant {self.name(index)!r} of shape {list(shape)} has {len(data)} "
-                "bytes). Fetch it again, or write it again with convert."
+                "bytes). Download it again, or write it again with cliplab convert."
             )
         return np.frombuffer(bytes(data), np.float32).reshape(shape)
 

@@ -21,7 +21,7 @@ MAX_ITEMS = 100_000
 def unpack(code: str, data: bytes, at: int) -> int:
     """The number at a place, as ``struct`` spells its type. Raises DamagedFlatBufferError outside the data."""
     if not 0 <= at <= len(data) - struct.calcsize(code):
-        raise DamagedFlatBufferError(f"an offset leads to byte {at} of {len(data)}")
+        raise DamagedFlatBufferError(f"an offset points to byte {at} of {len(data)}")
     return int(struct.unpack_from(code, data, at)[0])
 
 
@@ -54,9 +54,9 @@ def items_of(data: bytes, field: int) -> list[int]:
     vector = follow(data, field)
     count = unpack("<I", data, vector)
     if vector + 4 + 4 * count > len(data):
-        raise DamagedFlatBufferError(f"a list of {count} items leads past byte {len(data)}")
+        raise DamagedFlatBufferError(f"a list of {count} items extends past byte {len(data)}")
     if count > MAX_ITEMS:
-        raise DamagedFlatBufferError(f"a list has {count} items, and at most {MAX_ITEMS} are read")
+        raise DamagedFlatBufferError(f"a list has {count} items; at most {MAX_ITEMS} are allowed")
     return [follow(data, vector + 4 + 4 * i) for i in range(count)]
 
 
@@ -65,5 +65,5 @@ def bytes_at(data: bytes, field: int) -> tuple[int, int]:
     vector = follow(data, field)
     end = vector + 4 + unpack("<I", data, vector)
     if end > len(data):
-        raise DamagedFlatBufferError(f"{end - vector - 4} bytes at {vector} lead past byte {len(data)}")
+        raise DamagedFlatBufferError(f"{end - vector - 4} bytes at {vector} extend past byte {len(data)}")
     return vector + 4, end

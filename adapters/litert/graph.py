@@ -78,14 +78,14 @@ def read_graph(model: bytes, name: str) -> Any:
         BundleError: The bytes are not a LiteRT program.
     """
     if model[4:8] != b"TFL3":  # the FlatBuffers file identifier of tensorflow/lite/schema/schema.fbs
-        raise BundleError(
-            f"{name} is not a LiteRT program (.tflite). Give a file that convert wrote, or write it again."
-        )
+        raise BundleError(f"{name} is not a LiteRT program (.tflite). Use a file that cliplab convert wrote.")
     try:
         check_parts(model)
         return _checked(schema().ModelT.InitFromPackedBuf(model, 0))
     except Exception as error:  # the generated reader indexes blindly: a damaged file raises anything
-        raise BundleError(f"{name} is damaged ({error}). Fetch it again, or write it again with convert.") from error
+        raise BundleError(
+            f"{name} is damaged ({error}). Download it again, or write it again with cliplab convert."
+        ) from error
 
 
 def _checked(model: Any) -> Any:
@@ -114,7 +114,7 @@ def _indices(values: Any) -> Any:
 def _check_references(indices: Sequence[int], count: int, what: str) -> None:
     for index in indices:
         if not 0 <= index < count:
-            raise ValueError(f"{what} {index} of {count} is named")
+            raise ValueError(f"it refers to {what} {index} of {count}")
 
 
 def _is_constant(graph: Any, tensor: Any) -> bool:

@@ -43,11 +43,11 @@ def _check_signature(data: bytes, signature: int, tensor_counts: list[int]) -> i
     """How many tensors a signature names; LiteRT reads them without asking whether they exist."""
     graph = _number(data, signature, _SIGNATURE_GRAPH)
     if graph >= len(tensor_counts):
-        raise DamagedFlatBufferError(f"a signature names graph {graph} of {len(tensor_counts)}")
+        raise DamagedFlatBufferError(f"a signature refers to graph {graph} of {len(tensor_counts)}")
     named = [item for number in (0, 1) for item in items_of(data, field_at(data, signature, number))]
     for item in named:
         if (index := _number(data, item, _MAP_TENSOR)) >= tensor_counts[graph]:
-            raise DamagedFlatBufferError(f"a signature names tensor {index} of {tensor_counts[graph]}")
+            raise DamagedFlatBufferError(f"a signature refers to tensor {index} of {tensor_counts[graph]}")
     return len(named)
 
 

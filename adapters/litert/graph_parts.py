@@ -59,7 +59,7 @@ class GraphParts:
         return self._graph.shape(tensor)
 
     def constant(self, name: str, values: Array) -> int:
-        """A constant; one that is there already is used again, as the converter does.
+        """A constant; one that is already there is used again, as the converter does.
 
         Args:
             name: The tensor's name.

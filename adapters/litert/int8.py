@@ -74,8 +74,8 @@ class Observer:
             low, high = (float(self._interpreter.get_tensor(end).ravel()[0]) for end in (lowest, highest))
             if not (np.isfinite(low) and np.isfinite(high)):
                 raise ConversionError(
-                    "calibration: the network gives values that are not finite numbers, from which no 8-bit range can "
-                    "be told. Check its weights, and that calibration clips are preprocessed as for prediction."
+                    "calibration: the network gives values that are not finite numbers, so no 8-bit range can "
+                    "be determined. Check its weights, and that calibration clips are preprocessed as for prediction."
                 )
             before = self.ranges.get(tensor, (0.0, 0.0))
             self.ranges[tensor] = (min(low, before[0]), max(high, before[1]))
@@ -101,7 +101,8 @@ def with_8_bit_layers(model: bytes, in_8_bits: In8Bits, ranges: Ranges) -> bytes
     chosen = {id(operator) for operator in _chosen(graph, in_8_bits)}
     if not chosen:
         raise ConversionError(
-            "no convolution is chosen to compute in 8 bits, so that the program would not be int8 at all. Convert with "
+            "no convolution can compute in 8 bits with acceptable error, so the program would not be int8. Convert "
+            "with "
             '"dynamic", whose kernels are 8-bit.'
         )
     quantizer = _Quantizer(graph, _by_layer([op for op in graph.operators() if id(op) in chosen], ranges))

@@ -120,7 +120,7 @@ def allocate(interpreter: Any, name: str) -> None:
 
 def _not_opened(name: str, error: Exception) -> BundleError:
     return BundleError(
-        f"{name} is damaged or is not a LiteRT program that can run here ({first_line(error)}). Fetch it again, or "
+        f"{name} is damaged or is not a LiteRT program that can run here ({first_line(error)}). Download it again, or "
         "write it again with cliplab convert."
     )
 
@@ -133,7 +133,7 @@ def not_run(name: str, error: Exception) -> BundleError:
         error: What LiteRT raised.
     """
     return BundleError(
-        f"{name} could not be run ({first_line(error)}). Fetch it again, or write it again with cliplab convert."
+        f"{name} could not be run ({first_line(error)}). Download it again, or write it again with cliplab convert."
     )
 
 
@@ -205,8 +205,8 @@ def single_input(interpreter: Any, name: str, quantized: bool = False) -> tuple[
         listed = [f"{item['name']} {np.dtype(item['dtype'])} {item['shape'].tolist()}" for item in inputs]
         received = ", ".join(listed[:2]) + (f" and {len(inputs) - 2} more" if len(inputs) > 2 else "")
         raise BundleError(
-            f"{name} takes {received or 'no input'}, and one float32 input is what can be run. "
-            "Use a program that convert wrote."
+            f"{name} takes {received or 'no input'}, but only programs with one float32 input can run. "
+            "Use a program that cliplab convert wrote."
         )
     return inputs[0]["index"], tuple(int(size) for size in inputs[0]["shape"])
 

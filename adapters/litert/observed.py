@@ -99,7 +99,7 @@ def _joined(parts: list[Observed]) -> Observed:
     high = np.max([part.high for part in parts], axis=0)
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         raise ConversionError(
-            "calibration: the network gives values that are not finite numbers, from which no 8-bit range follows. "
+            "calibration: the network gives values that are not finite numbers, so no 8-bit range can be determined. "
             "Check its weights, and that calibration clips are preprocessed as for prediction."
         )
     mean = np.mean([part.mean for part in parts], axis=0)

@@ -44,7 +44,9 @@ def with_scores(
         if graph.kind(operator) in _CLASSIFIER_KINDS and classifies(graph.name(int(operator.inputs[1])))
     ]
     if len(entries) != 1 or len(layers) != 1 or not graph.is_float(int(entries[0].tensorIndex)):
-        raise BundleError(f"{name} is damaged: it has no output {logits!r}, or no layer that makes it of features.")
+        raise BundleError(
+            f"{name} is damaged: it has no output {logits!r}, or no layer that computes it from features."
+        )
     before = int(entries[0].tensorIndex)
     scores = _activated(graph, before, activation)
     entries[0].name, entries[0].tensorIndex = "scores", scores

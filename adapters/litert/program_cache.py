@@ -73,18 +73,18 @@ def get_or_make(identity: Config, make: Callable[[], bytes]) -> Path:
     """
     path = program_path(identity)
     if _is_whole(path):
-        _log.info("%s: cached program is used", path)
+        _log.info("%s: using the cached program", path)
         return path
     if path.exists():
-        _log.warning("%s: this cached program was damaged; it is made again", path)
+        _log.warning("%s: this cached program is damaged and is converted again", path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(
             f"{path.parent}: the cache of programs cannot be written ({error.strerror}). Set CLIPLAB_CACHE to a "
-            "folder that can, or use a bundle, which brings its programs along"
+            "writable folder, or use a bundle, which contains its programs"
         ) from error
-    _log.info("%s: program is converted and cached", path)
+    _log.info("%s: program converted and cached", path)
     program = make()
     # Locked, so that program and digest are of one writer where several make the same program.
     with file_lock(path.parent / ".writing.lock", busy=StorageError, wait=True):

@@ -127,7 +127,7 @@ class Program:
         self._dequantize = quantized
         self.batch_size = self.input_shape[0]
         if self.batch_size < 1:
-            raise BundleError(f"{self.name} takes {list(self.input_shape)}, no item at all. Convert it again.")
+            raise BundleError(f"{self.name} takes {list(self.input_shape)}, an empty batch. Convert it again.")
         self._outputs = outputs_by_name(first)
         self.output_shapes = {key: tuple(int(size) for size in item["shape"]) for key, item in self._outputs.items()}
         self._check_outputs()
@@ -219,7 +219,7 @@ class Program:
 
     @contextmanager
     def _interpreter(self, alone: bool) -> Iterator[Any]:
-        """An interpreter that no one else uses: of several threads where a chunk is ``alone`` and no one waits for
+        """An interpreter that no other caller uses: of several threads where a chunk is ``alone`` and no one waits for
         their cores, else of one."""
         with self._cores:
             self._waiting += 1
@@ -258,7 +258,7 @@ class Program:
         if not isinstance(batch, np.ndarray) or batch.dtype != np.float32 or batch.shape[1:] != item or not batch.ndim:
             received = f"{batch.dtype} {list(batch.shape)}" if isinstance(batch, np.ndarray) else type(batch).__name__
             raise BundleError(
-                f"{self.name} takes float32 [N, {', '.join(map(str, item))}] and was given {received}. Preprocess to "
+                f"{self.name} takes float32 [N, {', '.join(map(str, item))}] but received {received}. Preprocess to "
                 "that size, or make a program for another size with cliplab convert."
             )
 

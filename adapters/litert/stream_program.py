@@ -123,7 +123,7 @@ class StreamProgram:
         )
 
     def _take(self, state: StreamState) -> _Slot:
-        """A slot that no one else uses; the states that it holds are this stream's or nobody's."""
+        """A slot that no other stream uses; the states that it holds are this stream's or nobody's."""
         with self._idle:
             while True:
                 # Its own is idle if it has one: whoever takes that moves the states out. Then one that holds none.
@@ -159,7 +159,7 @@ class StreamProgram:
         if not isinstance(images, np.ndarray) or images.dtype != np.float32 or images.shape[1:] != frame:
             received = f"{images.dtype} {list(images.shape)}" if isinstance(images, np.ndarray) else type(images)
             raise BundleError(
-                f"{self.name} takes float32 [T, {', '.join(map(str, frame))}] and was given {received}. Preprocess to "
+                f"{self.name} takes float32 [T, {', '.join(map(str, frame))}] but received {received}. Preprocess to "
                 "that size, or make a program for another size with cliplab convert."
             )
 
@@ -309,8 +309,9 @@ class _Slot:
 
 def _changes(name: str) -> str:
     return (
-        f"{name}: the sizes of its tensors change while it runs, and a stream program's may not. Use a stream program "
-        "that convert wrote."
+        f"{name}: the sizes of its tensors change while it runs, which a stream program does not support. Use a "
+        "stream program "
+        "that cliplab convert wrote."
     )
 
 
@@ -325,7 +326,7 @@ def _address(interpreter: Any, spec: TensorSpec, name: str) -> int:
 def _memory(interpreter: Any, spec: TensorSpec, name: str) -> Array:
     """A tensor's memory as an array that does not keep the interpreter alive.
 
-    LiteRT refuses to run while an array from ``tensor()`` exists, and making eighty of them anew takes as long as a
+    LiteRT refuses to run while an array from ``tensor()`` exists, and making eighty of them again takes as long as a
     fiftieth of a step. Memory of a program of fixed shapes stays where it is once its tensors are allocated.
     """
     address = _address(interpreter, spec, name)

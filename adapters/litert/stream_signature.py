@@ -49,8 +49,8 @@ def step_signature(interpreter: Any, name: str) -> tuple[dict[str, TensorSpec], 
     found = interpreter.get_signature_list().get(STEP, {})
     if IMAGE not in found.get("inputs", ()) or not set(found["inputs"]) - {IMAGE} <= set(found["outputs"]):
         raise BundleError(
-            f"{name} is not a stream program: its signature {STEP!r} must take {IMAGE!r} and states, and give each "
-            "state anew. Use a stream program that convert wrote, or load this one as what it is."
+            f"{name} is not a stream program: its signature {STEP!r} must take {IMAGE!r} and states, and return each "
+            "updated state. Use a stream program that cliplab convert wrote."
         )
     runner = interpreter.get_signature_runner(STEP)
     inputs, outputs = _specs(runner.get_input_details()), _specs(runner.get_output_details())
@@ -64,7 +64,7 @@ def step_signature(interpreter: Any, name: str) -> tuple[dict[str, TensorSpec], 
         )
     for state in set(inputs) - {IMAGE}:
         if (inputs[state].shape, inputs[state].dtype) != (outputs[state].shape, outputs[state].dtype):
-            raise BundleError(f"{name}: state {state!r} comes out as another shape or type. Convert it again.")
+            raise BundleError(f"{name}: state {state!r} is returned with another shape or type. Convert it again.")
     return inputs, outputs
 
 
@@ -95,5 +95,5 @@ def read_initial_states(interpreter: Any, states: Mapping[str, TensorSpec], name
         raise not_run(name, error) from error
     for key, spec in states.items():
         if key not in found or found[key].shape != spec.shape or found[key].dtype != spec.dtype:
-            raise BundleError(f"{name}: its signature {INIT!r} does not give state {key!r} as {list(spec.shape)}.")
+            raise BundleError(f"{name}: its signature {INIT!r} does not return state {key!r} as {list(spec.shape)}.")
     return {key: np.array(found[key]) for key in states}

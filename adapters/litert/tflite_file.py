@@ -68,7 +68,7 @@ def with_description(model_bytes: bytes, description: dict[str, Any]) -> bytes:
     try:
         return _block(program, payload) + program
     except DamagedFlatBufferError as error:
-        raise BundleError(f"model: is not a whole .tflite ({error}). Convert it again.") from error
+        raise BundleError(f"model: is not a complete .tflite ({error}). Convert it again.") from error
 
 
 def clean_description(model_bytes: bytes) -> bytes:
@@ -118,7 +118,7 @@ class DescribedFile:
 
     def weights(self) -> dict[str, Any]:
         """Raises BundleError: a .tflite has no weights to train from."""
-        raise BundleError(f"{self.path}: holds a program and no weights. Use the bundle that it was converted from.")
+        raise BundleError(f"{self.path}: holds a program but no weights. Use the bundle that it was converted from.")
 
 
 def read_described(path: str | Path) -> DescribedFile:
@@ -156,8 +156,8 @@ def read_description(source: str | Path | bytes) -> dict[str, Any]:
         raise BundleError(f"{name}: is damaged or truncated ({error}). Copy or convert it again.") from error
     if found is None:
         raise BundleError(
-            f"{name}: is a .tflite that does not describe itself (no metadata entry {ENTRY!r}): its labels and "
-            "preprocessing are not known. Use a file that `cliplab convert` wrote, or load the bundle it came from."
+            f"{name}: is a .tflite that does not describe itself (no metadata entry {ENTRY!r}): so its labels and "
+            "preprocessing are unknown. Use a file that `cliplab convert` wrote, or load the bundle it came from."
         )
     start, end, body = found
     _check_block(name, data, body)
@@ -166,10 +166,10 @@ def read_description(source: str | Path | bytes) -> dict[str, Any]:
     size, expected = len(program), description["program_size_bytes"]
     if size != expected:
         what = "truncated" if size < expected else "longer than it was"
-        raise BundleError(f"{name}: is {what}: its program has {size} bytes, {expected} were written. Copy it again.")
+        raise BundleError(f"{name}: is {what}: its program has {size} bytes; {expected} were written. Copy it again.")
     if hashlib.sha256(program).hexdigest() != description["program_sha256"]:
         raise BundleError(
-            f"{name}: its program is not the one that its description was written for (SHA-256 differs). "
+            f"{name}: its program does not match its description (SHA-256 differs). "
             "Copy it again; to change a model, convert it again from its bundle."
         )
     return description
@@ -188,7 +188,7 @@ def without_description(model_bytes: bytes) -> bytes:
     try:
         found = _find_entry(data)
     except DamagedFlatBufferError as error:
-        raise BundleError(f"model: is not a whole .tflite ({error}). Convert it again.") from error
+        raise BundleError(f"model: is not a complete .tflite ({error}). Convert it again.") from error
     # An entry that another tool moved when it rewrote the file is not our block: with_description drops it by name.
     return data[found[2] :] if found and _block_is_whole(data, found[2]) else data
 
@@ -200,15 +200,15 @@ def _read(source: str | Path | bytes) -> tuple[str, bytes]:
         name = str(source)
         try:
             if Path(source).is_dir():
-                raise BundleError(f"{name}: is a folder, a .tflite file was expected. A bundle is read as a bundle.")
+                raise BundleError(f"{name}: is a folder; a .tflite file is expected. Open a bundle with open_model.")
             with open_regular_file(source, BundleError) as file:
                 data = file.read()
         except OSError as error:
-            raise BundleError(f"{name}: cannot be read ({error.strerror}). Name a .tflite file.") from error
+            raise BundleError(f"{name}: cannot be read ({error.strerror}). Give the path of a .tflite file.") from error
     if len(data) < 8 or data[4:8] != _IDENTIFIER:
         raise BundleError(
             f"{name}: is not a TFLite model ({len(data)} bytes, starts with {data[:8]!r}, not the mark 'TFL3'). "
-            "Name a .tflite that `cliplab convert` wrote."
+            "Use a .tflite that `cliplab convert` wrote."
         )
     return name, data
 
@@ -220,11 +220,11 @@ def _parse(name: str, payload: bytes) -> dict[str, Any]:
         whole = isinstance(description["program_size_bytes"], int) and isinstance(description["program_sha256"], str)
     except (ValueError, KeyError, TypeError) as error:
         raise BundleError(
-            f"{name}: its description is not one of ours ({error!r}). Convert the model again."
+            f"{name}: its description was not written by cliplab, or is damaged ({error!r}). Convert the model again."
         ) from error
     if version != FORMAT or not whole:
         raise BundleError(
-            f"{name}: its description has format {version!r}, this version reads {FORMAT}. Install a newer cliplab."
+            f"{name}: its description has format {version!r}; this version reads {FORMAT}. Install a newer cliplab."
         )
     return dict(description)
 
@@ -286,11 +286,14 @@ def _block(program: bytes, payload: bytes) -> bytes:
     root = follow(program, 0)
     old = fields_of(program, root)
     if any(old[_MODEL_FIELDS:]):
-        raise BundleError("model: its weights are in other files, so one file is not enough. Convert it to one file.")
+        raise BundleError("model: its weights are in other files. Convert it to a single file.")
     old = [*old, *[0] * _MODEL_FIELDS][:_MODEL_FIELDS]
     buffers = items_of(program, old[_BUFFERS])
     if not buffers or any(_lies_outside(program, buffer) for buffer in buffers):
-        raise BundleError("model: its weights do not lie in the FlatBuffer (over 2 GB?). Convert to a smaller type.")
+        raise BundleError(
+            "model: its weights are not in the FlatBuffer (more than 2 GB?). Convert to a smaller type, such as "
+            "float16."
+        )
     entries = [item for item in items_of(program, old[_METADATA]) if _entry_name(program, item) != ENTRY]
 
     metadata_list = 64

@@ -147,7 +147,7 @@ def _unsound(model: bytes) -> str | None:
 
 
 LITERT = TrialRuntime(
-    "ai-edge-litert", "a LiteRT program", None, _unsound, "Fetch it again, or write it again with cliplab convert."
+    "ai-edge-litert", "a LiteRT program", None, _unsound, "Download it again, or write it again with cliplab convert."
 )
 
 
@@ -169,7 +169,7 @@ def _try(model: bytes, threads: int, input_shape: Sequence[int], child: Path | N
     if {"ready": True} not in lines:
         # Python is embedded in another program, or may start no process here.
         last = done.stderr.decode(errors="replace").strip()[-200:]
-        _logger.warning("a new program runs without a trial, for which no process of Python began: %s", last)
+        _logger.warning("a new program runs without a trial, because no Python process could be started: %s", last)
         return None
     return _verdict(lines[-1], memory) if "error" in lines[-1] else _crash(done, memory, seconds)
 
@@ -203,7 +203,7 @@ def _crash(done: subprocess.CompletedProcess[bytes], memory: int, seconds: int) 
     if b"bad_alloc" in done.stderr or b"length_error" in done.stderr:
         return _over_limit("MB of memory", memory // MB, MEMORY_VARIABLE)
     ended = f"by {name}" if name else f"with code {done.returncode}"
-    return f"it ends the process that runs it, {ended}; it may also need more than {memory // MB} MB of memory"
+    return f"it crashes the process that runs it ({ended}); it may also need more than {memory // MB} MB of memory"
 
 
 def _over_limit(what: str, limit: int, variable: str) -> str:

@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> None:
     try:
         try_program(model, threads, input_shape)
     except MemoryError:
-        answer["error"] = "it needs more memory than is allowed"
+        answer["error"] = "it needs more memory than the limit allows"
     except Exception as error:  # whatever it is, the program is not one to run
         answer["error"] = str(error).strip() or type(error).__name__
     print(json.dumps(answer))

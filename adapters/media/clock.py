@@ -28,7 +28,7 @@ _MPEG_WRAP_SECONDS = 2**33 / 90_000
 class Clock:
     """Timestamps to source time that always grows.
 
-    A far step back, and in program and transport streams a far step ahead, is a clock that starts anew (recordings
+    A far step back, and in program and transport streams a far step ahead, is a clock that restarts (recordings
     joined, a damaged timestamp): time continues at the frame interval. A small step back is a wrong timestamp.
 
     Attributes:

@@ -45,11 +45,11 @@ class Damage:
         if self.concealed:
             count, first = len(self.concealed), min(self.concealed) - start_seconds
             what = "1 frame is" if count == 1 else f"{count} frames are"
-            notes.append(f"{what} damaged in part and used as the decoder repaired it, from {max(first, 0):.2f} s")
+            notes.append(f"{what} partly damaged and used as repaired by the decoder, from {max(first, 0):.2f} s")
         if self.gaps:
             first = max(min(self.gaps) - start_seconds, 0)
             where = (
                 f"after {first:.2f} s" if len(self.gaps) == 1 else f"at {len(self.gaps)} places, after {first:.2f} s"
             )
-            notes.append(f"a part of the file cannot be read {where} and frames may be missing (cut short or damaged)")
+            notes.append(f"part of the file cannot be read {where}, and frames may be missing (cut short or damaged)")
         return tuple(notes)

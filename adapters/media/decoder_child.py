@@ -126,8 +126,8 @@ class Lease:
         assert self.error is not None
         if self.error["kind"] == "memory":
             return MediaError(
-                f"{self.source}: decoding needs more than the {self._memory_mb:g} MB that are allowed for a video. "
-                "Send a smaller one, or have the decoders' memory raised."
+                f"{self.source}: decoding needs more than the {self._memory_mb:g} MB allowed for each video. "
+                "Send a smaller video, or raise the memory limit of the decoders (--decoder-memory-mb)."
             )
         text = self._named(self.error["text"])
         return ConfigError(text) if self.error["kind"] == "config" else MediaError(text)
@@ -143,14 +143,15 @@ class Lease:
             return MediaError(f"{self.source}: {self._too_slow()}")
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return MediaError(
-            f"{self.source}: ended its decoder ({how}): damaged, or made to do so. Convert the video, for example with "
+            f"{self.source}: crashed its decoder ({how}): it is damaged, or was made to do so. Convert the video, for "
+            "example with "
             "ffmpeg, and send it again."
         )
 
     def _too_slow(self) -> str:
         return (
-            f"decoding takes longer than {self._seconds:g} s. Send a shorter or smaller video, or have the decoders' "
-            "time raised."
+            f"decoding takes longer than {self._seconds:g} s. Send a shorter or smaller video, or raise the "
+            "time limit of the decoders (--decoder-seconds)."
         )
 
     def check(self) -> None:

@@ -184,7 +184,7 @@ class DecoderPool:
         with self._changed:
             while True:
                 if self._closed:
-                    raise MediaError(f"{source}: the host is shutting down.")
+                    raise MediaError(f"{source}: the host is shutting down. Try again later.")
                 if self._idle:
                     return self._idle.pop()
                 if self._count < self.processes:

@@ -1,4 +1,4 @@
-"""Interlaced frames to whole ones: the lines of the second field, which show a later moment, are made anew."""
+"""Interlaced frames to whole ones: the lines of the second field, which show a later moment, are made again."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
 
     The header decides only where the file's table of packets agrees with it, as that of an MP4 does, or where packets
     cannot be read twice. Otherwise packets are read, not decoded: those near the end, or all of raw streams and of
-    program and transport streams, whose clock may start anew in the middle.
+    program and transport streams, whose clock may restart in the middle.
 
     Args:
         decoder: The open stream; its position does not change.
@@ -59,7 +59,7 @@ def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
 
 def early_end(seconds: float, declared_seconds: float) -> str:
     """The note on a video that ends before it should, both since its first frame."""
-    return f"the video ends at {seconds:.2f} s of {declared_seconds:.2f} s declared (cut short or damaged)"
+    return f"the video ends at {seconds:.2f} s, but {declared_seconds:.2f} s are declared (cut short or damaged)"
 
 
 def _declared_whole(container: InputContainer, stream: VideoStream, first_seconds: float) -> float | None:

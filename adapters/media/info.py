@@ -84,7 +84,9 @@ def describe_video(source: Source, decoder: Decoder, first: DecodedFrame, orient
     codec = stream.codec_context.codec.canonical_name
     color = describe_color(frame, codec, is_rgb(frame), is_gray(frame))
     if color.matrix in ("ycgco", "ictcp"):
-        raise MediaError(f"{source}: its colours are coded as {color.matrix}, which is not read. Convert it to BT.709.")
+        raise MediaError(
+            f"{source}: its colours are coded as {color.matrix}, which is not supported. Convert it to BT.709."
+        )
     rate = decoder.rate
     end = find_end_seconds(decoder, first.seconds)
     return VideoInfo(
@@ -125,11 +127,11 @@ def note_chosen_stream(decoder: Decoder) -> None:
 def nothing_decoded(source: Source, decoder: Decoder) -> str:
     """The message for a stream that was read to its end without a frame."""
     declared = decoder.stream.frames
-    what = f"{declared} frames are declared and none can be decoded" if declared else "there is no frame in it"
+    what = f"{declared} frames are declared, but none can be decoded" if declared else "it contains no frames"
     failures = sorted(decoder.damage.failures.items(), key=lambda item: item[0] or 0.0)
     if failures:
         seconds, reason = failures[0]
         where = "" if seconds is None else f" at {max(seconds, 0):.2f} s"
         what = what if declared else f"none of {decoder.packet_count} frames can be decoded"
-        return f"{source}: {what} ({reason}{where}). Copy it again or convert it from its source."
+        return f"{source}: {what} ({reason}{where}). Copy it again, or convert the original again."
     return f"{source}: {what}. Give a video with at least one frame."

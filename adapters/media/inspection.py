@@ -84,7 +84,7 @@ def inspect_file(file: BinaryIO, size: int, most_top_boxes: int | None = None) -
     try:
         tables = read_tables(file, size, most_top_boxes)
     except DeclaredTooMuch as error:
-        return Inspection(f"damaged: {error}. Copy it again, or convert it from its source")
+        return Inspection(f"damaged: {error}. Copy it again, or convert the original again")
     return Inspection(_why_no_footage(tables, size), None, tables)
 
 
@@ -101,5 +101,5 @@ def _why_no_footage(tables: Mp4Tables, size: int) -> str | None:
     starts = [track.first_byte for track in videos]
     empty = bool(starts) and all(start is not None and start >= size for start in starts)
     if empty or (videos and any(track.samples for track in videos) and not tables.kinds & {b"mdat", b"moof"}):
-        return "an MP4 or MOV with an index and without its media data: cut short. Copy it again"
+        return "an MP4 or MOV that has an index but no media data: it is cut short. Copy it again"
     return None

@@ -135,7 +135,8 @@ class LiveVideo:
         self._report_damage(first or 0.0)
         if first is None:
             raise MediaError(
-                f"{self.source}: no frame could be decoded. Check what it sends; H.264 in MPEG-TS is safe."
+                f"{self.source}: no frame could be decoded. Check the format that it sends; H.264 in MPEG-TS always "
+                "works."
             )
 
     # -- in the reader's thread --------------------------------------------------------------------------------------
@@ -219,9 +220,9 @@ class LiveVideo:
             reason = next(iter(failures.values()))
             self._on_note(f"{self.source}: {_frames(len(failures))} did not decode{where} ({reason})")
         if concealed:
-            self._on_note(f"{self.source}: {_frames(len(concealed))} damaged in part, used as the decoder repaired it")
+            self._on_note(f"{self.source}: {_frames(len(concealed))} partly damaged, used as repaired by the decoder")
         if dropped:
-            self._on_note(f"{self.source}: {_frames(dropped)} dropped: they come faster than they are predicted")
+            self._on_note(f"{self.source}: {_frames(dropped)} dropped: they arrive faster than the model predicts")
         for note in notes:
             self._on_note(f"{self.source}: {note}")
 
@@ -237,7 +238,7 @@ class LiveVideo:
             size = display_size(frame, arrived.aspect, orientation)
             if self._key and size != self._size:
                 was, now = "x".join(map(str, self._size)), "x".join(map(str, size))
-                self._on_note(f"{self.source}: frames are {now} from here on, before {was}")
+                self._on_note(f"{self.source}: frames are {now} from here on; before, they were {was}")
             color = describe_color(frame, self._codec, is_rgb(frame), is_gray(frame))
             wanted = size if self._spec is None else decode_size(self._spec, *size)
             self._scaler = Scaler(*wanted, color, orientation, source=self.source)
@@ -301,8 +302,8 @@ def open_growing(path: str, patience_seconds: float, closed: threading.Event | N
         return open_input(file, container_options={"format_whitelist": PIPE_FORMATS})
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(
-            f"{path}: cannot be read while it is written ({ffmpeg_reason(error)}). MPEG-TS, Matroska and "
-            "fragmented MP4 can be; wait for the end of another recording."
+            f"{path}: cannot be read while it is being written ({ffmpeg_reason(error)}). Use MPEG-TS, Matroska or "
+            "fragmented MP4, or wait until the recording has ended."
         ) from None
 
 
@@ -324,8 +325,8 @@ def _open(source: str) -> InputContainer:
     except (av.FFmpegError, OSError, ValueError) as error:
         what = "stdin" if source == STDIN else source
         advice = (
-            "Pipe a container that can be read from its start on, such as MPEG-TS, Matroska or fragmented MP4."
+            "Pipe a container that can be read without seeking, such as MPEG-TS, Matroska or fragmented MP4."
             if source == STDIN
-            else "Name a camera that no one else uses, and check that you may read it."
+            else "Use a camera that no other program uses, and check that you have permission to read it."
         )
         raise MediaError(f"{what}: cannot be opened as video ({ffmpeg_reason(error)}). {advice}") from None

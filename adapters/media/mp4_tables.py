@@ -203,13 +203,13 @@ class _Walk:
 
     def _require_bytes(self, entries: int, bytes_per_entry: float, start: int, kind: bytes) -> None:
         if entries * bytes_per_entry > max(self.size - start, 0) + 1:
-            raise DeclaredTooMuch(f"its box {kind.decode('latin-1')} declares {entries} entries, and the file ends")
+            raise DeclaredTooMuch(f"its box {kind.decode('latin-1')} declares {entries} entries, but the file ends")
 
     def _declare(self, samples: int) -> None:
         self._samples += samples
         if self._samples > self._most_samples:
             raise DeclaredTooMuch(
-                f"its tables declare {self._samples} samples or more, and a file of {self.size} bytes holds far fewer"
+                f"its tables declare {self._samples} samples or more, but a file of {self.size} bytes holds far fewer"
             )
 
     @property

@@ -73,12 +73,13 @@ class MediaLimits:
         """
         if width * height > self.frame_pixels:
             raise MediaError(
-                f"{source}: its frames are {width}x{height}, {width * height / 1e6:.1f} million pixels, and at most "
-                f"{self.frame_pixels / 1e6:.1f} million are taken here. Scale the video down first."
+                f"{source}: its frames are {width}x{height}, {width * height / 1e6:.1f} million pixels; at most "
+                f"{self.frame_pixels / 1e6:.1f} million are allowed here. Scale the video down first."
             )
         if max(width, height) > _MAX_SHAPE * max(1, min(width, height)):
             raise MediaError(
-                f"{source}: its frames are {width}x{height}, a shape over {_MAX_SHAPE}:1, which is not taken here. "
+                f"{source}: its frames are {width}x{height}, an aspect ratio above {_MAX_SHAPE}:1, which is not "
+                "supported. "
                 "Crop the video first."
             )
 
@@ -124,30 +125,31 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
         if allow_url:
             return text
         raise MediaError(
-            f"{text}: is a URL, and only local files are opened here. Fetch it to a file first, or pass allow_url=True "
-            f"where the caller may choose addresses."
+            f"{text}: is a URL; only local files are allowed here. Download it to a file first, or pass allow_url=True "
+            f"if the caller may choose addresses."
         )
     path = Path(text)
     try:
         size = path.stat().st_size
     except FileNotFoundError:
         if is_url(text):  # a path was made of it
-            raise MediaError(f"{text}: is a URL, and only local files are opened here. Fetch it first.") from None
+            raise MediaError(f"{text}: is a URL; only local files are allowed here. Download it first.") from None
         raise MediaError(f"{text}: no such file (looked from {Path.cwd()}). Check the path.") from None
     except (OSError, ValueError) as error:
         raise MediaError(f"{text!r}: cannot be read ({error}). Check the path and its permissions.") from None
     if path.is_dir():
         raise MediaError(
-            f"{text}: is a folder; a video file is needed. Name the files in it one by one; `cliplab predict` takes a "
-            "folder for the videos below it, where there are any."
+            f"{text}: is a folder; a video file is required. Give the files in it one by one; `cliplab predict` "
+            "accepts a "
+            "folder and uses all videos in it."
         )
     if path.is_fifo():  # to open it would wait for a writer, for ever
         raise MediaError(
-            f"{text}: is a pipe; a video file is needed, which can be read twice. Copy it to a file, or follow it with "
+            f"{text}: is a pipe; a video file that can be read twice is required. Copy it to a file, or follow it with "
             "`cliplab stream BUNDLE - < PIPE`."
         )
     if not path.is_file():
-        raise MediaError(f"{text}: is a device or a socket; a video file is needed, which can be read twice.")
+        raise MediaError(f"{text}: is a device or a socket; a video file that can be read twice is required.")
     if size == 0:
         raise MediaError(f"{text}: the file is empty (0 bytes). Copy or download it again.")
     if not os.access(path, os.R_OK):
@@ -248,15 +250,17 @@ def _why_not_opened(error: Exception, found: Inspection | None) -> str:
     reason = ffmpeg_reason(error)
     if isinstance(error, av.ArgumentError):  # the demuxer that recognised it is not in the white list
         return (
-            "a kind of file that is not read as video here. Give a video file such as MP4, MKV, WebM, AVI, MPEG or GIF."
+            "a kind of file that is not supported as video. Give a video file such as MP4, MKV, WebM, AVI, MPEG or GIF."
         )
     if isinstance(error, MemoryError):  # FFmpeg's word for too many streams as well
-        return "not opened: it declares more than 1000 streams, or needs more memory than there is. Convert it first."
+        return (
+            "not opened: it declares more than 1000 streams, or needs more memory than is available. Convert it first."
+        )
     if found is None:
         return f"cannot be opened ({reason})."
     kinds = found.tables.kinds
     if isinstance(error, av.InvalidDataError) and b"moov" in kinds:
-        return f"an MP4 or MOV whose index is damaged ({reason}). Copy it again, or convert it from its source."
+        return f"an MP4 or MOV whose index is damaged ({reason}). Copy it again, or convert the original again."
     if isinstance(error, av.InvalidDataError) and b"moof" in kinds:
         return "a segment of an MP4 stream without its header. Join it to the initialisation segment first."
     if isinstance(error, av.InvalidDataError) and kinds & {b"ftyp", b"mdat"}:

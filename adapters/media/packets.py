@@ -272,11 +272,11 @@ class PacketReader:
                 # IndexError: PyAV at the end of a transport stream whose damage looks like new streams.
                 self._packets = None
             except av.ExitError:  # only where PyAV was given a timeout: a URL that sends nothing any more
-                self._damage.note("nothing came for so long that the source is taken to have ended")
+                self._damage.note("no data arrived for a long time, so the source is treated as ended")
                 self._packets = None
             except (av.FFmpegError, OSError) as error:
                 self._read_errors += 1
-                self._damage.note(f"the file could not be read on at one point ({ffmpeg_reason(error)})")
+                self._damage.note(f"reading failed at one point in the file ({ffmpeg_reason(error)})")
                 # An exception ends PyAV's generator; a new one continues where the demuxer stopped.
                 self._packets = None if self._read_errors > _MAX_READ_ERRORS else self._container.demux(self._stream)
         return None

@@ -78,12 +78,12 @@ def copy_parts(source: str | Path, parts: Sequence[tuple[float, float]], output:
     origin, interval = info.start_seconds, 1 / (info.fps or 25.0)
     wanted = [(origin + start, origin + end) for start, end in parts if end - start > interval / 2]
     if not wanted:
-        raise MediaError(f"{source}: nothing would be left of it. Name other parts.")
+        raise MediaError(f"{source}: nothing would remain of the video. Choose other parts.")
     notes: list[str] = []
     keys, last, delay = _read_keys(source, info)
     may_copy = info.codec in _ENCODERS and bool(keys)
     if not may_copy:
-        notes.append(f"all of it is encoded again, since {info.codec} cannot be joined without that")
+        notes.append(f"the whole video is re-encoded, since {info.codec} cannot be joined without re-encoding")
     pieces = list(_plan(wanted, keys if may_copy else [], last, interval))
     try:
         with atomic_path(output, suffix=Path(output).suffix) as temporary:
@@ -92,7 +92,7 @@ def copy_parts(source: str | Path, parts: Sequence[tuple[float, float]], output:
         if isinstance(error, OSError) and error.errno:
             raise storage_error(output, OSError(error.errno, error.strerror)) from error
         raise MediaError(
-            f"{output}: could not be written ({ffmpeg_reason(error)}). Name an .mp4, .mkv or .ts."
+            f"{output}: could not be written ({ffmpeg_reason(error)}). Use a name that ends in .mp4, .mkv or .ts."
         ) from None
     return notes
 
@@ -187,7 +187,9 @@ class _Joiner:
 
     def _video_out(self, output: Any, stream: Any, codec: str, copies: bool) -> Any:
         if not _holds(output, codec):
-            raise MediaError(f"{self.source}: its codec {codec} does not fit into this container. Name an .mkv.")
+            raise MediaError(
+                f"{self.source}: its codec {codec} does not fit into this container. Use a name that ends in .mkv."
+            )
         if copies:
             return output.add_stream_from_template(stream)
         out = output.add_stream("libx264", rate=Fraction(self.info.fps or 25).limit_denominator(90_000))

@@ -172,8 +172,8 @@ def decode_picture(data: bytes, name: str = "the picture") -> UInt8Array | None:
         return None
     if size[0] * size[1] > MAX_PICTURE_PIXELS:
         raise MediaError(
-            f"{name}: a picture of {size[0]}x{size[1]}, and at most {MAX_PICTURE_PIXELS // 10**6} million pixels are "
-            "decoded. Make it smaller"
+            f"{name}: the picture is {size[0]}x{size[1]}; at most {MAX_PICTURE_PIXELS // 10**6} million pixels are "
+            "allowed. Make it smaller"
         )
     try:
         found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)

@@ -31,7 +31,7 @@ _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]", re.DOTALL)  # of a JPEG
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 _PICTURE = "a picture ({}), not a video. Give a video file or an animated GIF"
-_ARCHIVE = "an archive ({}), not a video. Unpack it and give the video in it"
+_ARCHIVE = "an archive ({}), not a video. Unpack it and give the video file"
 _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"8BPS", _PICTURE.format("Photoshop")),
     (b"v/1\x01", _PICTURE.format("OpenEXR")),
@@ -51,9 +51,9 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\xfd7zXZ", _ARCHIVE.format("xz")),
     (b"BZh", _ARCHIVE.format("bzip2")),
     (b"\x28\xb5\x2f\xfd", _ARCHIVE.format("Zstandard")),
-    (b"FWS", "a Flash animation (SWF), which is not read. Convert it to MP4"),
-    (b"CWS", "a Flash animation (SWF), which is not read. Convert it to MP4"),
-    (b"ZWS", "a Flash animation (SWF), which is not read. Convert it to MP4"),
+    (b"FWS", "a Flash animation (SWF), which is not supported. Convert it to MP4"),
+    (b"CWS", "a Flash animation (SWF), which is not supported. Convert it to MP4"),
+    (b"ZWS", "a Flash animation (SWF), which is not supported. Convert it to MP4"),
     (b"\x7fELF", "a program, not a video. Give a video file"),
     (b"MZ", "a program, not a video. Give a video file"),
     (b"SQLite format 3\x00", "a SQLite database, not a video. Give a video file"),
@@ -61,7 +61,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x93NUMPY", "a NumPy array, not a video. Give a video file"),
     (b"\xd0\xcf\x11\xe0", "an Office document, not a video. Give a video file"),
 )
-_PLAYLIST = "a playlist ({}), which only names videos. Give the video files themselves"
+_PLAYLIST = "a playlist ({}), which only lists videos. Give the video files themselves"
 _SUBTITLES = "subtitles ({}), not a video. Give the video file"
 _TEXTS: tuple[tuple[str, str], ...] = (
     (r"#EXTM3U", _PLAYLIST.format("HLS or M3U")),
@@ -73,7 +73,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     (r"WEBVTT", _SUBTITLES.format("WebVTT")),
     (r"\d+\s+\d\d:\d\d:\d\d[,.]\d+\s*-->", _SUBTITLES.format("SubRip")),
     (r"\[Script Info\]", _SUBTITLES.format("SubStation Alpha")),
-    (r"version https://git-lfs", "a pointer of Git LFS, not the video. Fetch the video with `git lfs pull`"),
+    (r"version https://git-lfs", "a Git LFS pointer, not the video. Fetch the video with `git lfs pull`"),
     (r"P[1-7f]\s", _PICTURE.format("PNM")),
 )
 _MARKUP: tuple[tuple[str, str], ...] = (
@@ -96,7 +96,7 @@ def refused_as(head: bytes) -> str | None:
         return None if b"acTL" in head[: head.find(b"IDAT")] else _PICTURE.format("PNG")
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         animated = head[12:16] == b"VP8X" and len(head) > 20 and head[20] & 2
-        what = "an animated WebP, which is not read. Convert it to MP4 or GIF"
+        what = "an animated WebP, which is not supported. Convert it to MP4 or GIF"
         return what if animated else _PICTURE.format("WebP")
     if head[:4] == b"\0\0\1\0" and head[4:5] != b"\0" and head[5:6] == head[9:10] == b"\0":
         return _PICTURE.format("icon")
@@ -126,11 +126,11 @@ def _text(head: bytes) -> str | None:
     text = text.lstrip()
     if text.startswith("<"):
         found = (what for pattern, what in _MARKUP if re.search(pattern, text, re.IGNORECASE))
-        return next(found, "a text (XML or HTML), not a video. Give a video file")
+        return next(found, "a text file (XML or HTML), not a video. Give a video file")
     for pattern, what in _TEXTS:
         if re.match(pattern, text, re.IGNORECASE):
             return what
-    return "a text, a list or a script, not a video. Give a video file"
+    return "a text file, a list or a script, not a video. Give a video file"
 
 
 def is_jpeg(head: bytes) -> bool:

@@ -133,8 +133,8 @@ def check_window_count(spec: InputSpec, start: float, end: float, source: str, m
             pieces = math.ceil(_every_count(spec.fps, end - start) / spec.n_frames)
             if pieces > most:
                 raise MediaError(
-                    f"{source}: {end - start:.2f} s at {spec.fps:g} frames per second are {pieces:,} pieces of "
-                    f"{spec.n_frames} frames; at most {most:,} are allowed. Take a shorter video or a lower fps."
+                    f"{source}: {end - start:.2f} s at {spec.fps:g} frames per second make {pieces:,} pieces of "
+                    f"{spec.n_frames} frames; at most {most:,} are allowed. Use a shorter video or a lower fps."
                 )
         return
     length = window_seconds(spec)
@@ -145,8 +145,8 @@ def check_window_count(spec: InputSpec, start: float, end: float, source: str, m
     allowed = MAX_WINDOWS if most is None else most
     if count > allowed:
         raise MediaError(
-            f"{source}: {end - start:.2f} s in windows that begin every {step:g} s are some {count:,.0f} windows; at "
-            f"most {allowed:,} are allowed. Take a larger stride_seconds ({(end - start) / allowed:.3g} or more) or a "
+            f"{source}: {end - start:.2f} s with a window every {step:g} s makes about {count:,.0f} windows; at "
+            f"most {allowed:,} are allowed. Use a larger stride_seconds ({(end - start) / allowed:.3g} or more) or a "
             "shorter range."
         )
 
@@ -273,7 +273,7 @@ def fill_clip(
     if spec.short_clip == "error":
         raise MediaError(
             f"{source}: {window.start:.2f}-{window.end:.2f} s has {len(distinct)} frames; {spec.n_frames} "
-            f'are required. Take a longer range, lower n_frames, or set short_clip to "repeat_last" or "wrap".'
+            f'are required. Use a longer range, lower n_frames, or set short_clip to "repeat_last" or "wrap".'
         )
     if spec.short_clip == "repeat_last":
         indices = [*range(found), *[found - 1] * (spec.n_frames - found)]

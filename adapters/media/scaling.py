@@ -242,7 +242,7 @@ def shape_message(width: int, height: int, scaled_width: int, scaled_height: int
         scaled_height: Likewise.
     """
     return (
-        f"its frames are {width}x{height}, a shape that cannot be scaled (to {scaled_width}x{scaled_height} here). "
+        f"its frames are {width}x{height}, a shape that cannot be scaled (to {scaled_width}x{scaled_height}). "
         "Crop the video first."
     )
 

@@ -39,7 +39,7 @@ def sound_peaks(
     bins = max(1, math.ceil(duration * per_second))
     if bins > MOST_BINS:
         raise MediaError(
-            f"{source}: {bins} bins of sound are wanted and at most {MOST_BINS} are made. Take fewer per second."
+            f"{source}: {bins} bins of sound are requested; at most {MOST_BINS} are allowed. Request fewer per second."
         )
     low, high = np.zeros(bins, np.float32), np.zeros(bins, np.float32)
     with open_container(source) as container:
@@ -47,7 +47,7 @@ def sound_peaks(
         if stream is None:
             return None
         decoded = failed = 0
-        reason = "there is nothing in it"
+        reason = "it is empty"
         batch: list[AudioFrame] = []
         for packet in container.demux(stream):
             try:

@@ -45,7 +45,7 @@ def choose_stream(container: InputContainer, source: Source, video_stream: int |
     if video_stream is None:
         chosen = main_stream(container)
         if inspection.picture is not None and chosen.frames <= 1:
-            raise MediaError(f"{source}: a picture ({inspection.picture}), not a video. Give a video file.")
+            raise MediaError(f"{source}: is a picture ({inspection.picture}), not a video. Give a video file.")
     else:
         found = [stream for stream in streams if stream.index == video_stream]
         if not found:
@@ -57,7 +57,8 @@ def choose_stream(container: InputContainer, source: Source, video_stream: int |
         raise MediaError(encrypted_message(source))
     if chosen.codec_context is None:
         raise MediaError(
-            f"{source}: no decoder for the codec of video stream {chosen.index}. Convert the file to H.264 first."
+            f"{source}: there is no decoder for the codec of video stream {chosen.index}. Convert the file to H.264 "
+            "first."
         )
     chosen.codec_context.options = {"max_pixels": str(MOST_FRAME_PIXELS)}
     # Otherwise FFmpeg crops at the left by whole blocks of memory only: frames are wider than they should be.
@@ -159,7 +160,7 @@ def _size(stream: VideoStream) -> str:
 
 def _what_instead(container: InputContainer) -> str:
     if container.streams.video:
-        return "the only pictures in this file are cover art; it is sound"
+        return "the file has sound only; its only picture is cover art"
     if container.streams.audio:
-        return "sound only, no video stream"
-    return "no video stream"
+        return "the file has sound only, no video stream"
+    return "the file has no video stream"

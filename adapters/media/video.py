@@ -437,14 +437,14 @@ class Video:
         first = 0.0 if start is None else float(start)
         last = end if end is not None else duration if duration is not None else math.inf if open_ended else None
         if last is None:
-            raise MediaError(f"{self._source}: its duration is unknown. Give end_seconds.")
+            raise MediaError(f"{self._source}: its duration is unknown. Set end_seconds.")
         if duration is not None:
             last = min(last, duration)
         if not (math.isfinite(first) and 0 <= first < last):
             length = "of unknown length" if duration is None else f"{duration:.3f} s long"
             raise MediaError(
-                f"{self._source}: the range {start!r} to {end!r} s holds nothing of a video {length}. "
-                f"Take 0 <= start_seconds < end_seconds, with start_seconds inside the video."
+                f"{self._source}: the range {start!r} to {end!r} s is outside the video, which is {length}. "
+                f"Use 0 <= start_seconds < end_seconds, with start_seconds inside the video."
             )
         return first, float(last)
 

@@ -142,8 +142,8 @@ class VideoPass:
         if not made:
             real = (self.decoder.end_seconds or 0.0) - origin
             raise MediaError(
-                f"{self.source}: nothing is shown in the range: the video ends at {real:.2f} s of "
-                f"{self.info.duration_seconds or 0:.2f} s declared. Take an earlier range, or copy the file again."
+                f"{self.source}: the range has no frames: the video ends at {real:.2f} s of "
+                f"{self.info.duration_seconds or 0:.2f} s declared. Use an earlier range, or copy the file again."
             )
 
     def _assemble(self, spec: InputSpec, window: Window, taken: list[tuple[float, UInt8Array]]) -> Clip:

@@ -62,7 +62,7 @@ def convert_model(
     same = precision == adapter.config["quantize"]
     if precision == "int8" and not calibration and not same:
         raise ConversionError(
-            "int8 is calibrated on clips like those that the model will see, and none were given. "
+            "int8 needs calibration clips like those that the model will see, but none were given. "
             "Give some (cliplab convert --data DATASET), or use float16 or dynamic, which need none"
         )
     own = adapter.made_program()

@@ -45,7 +45,7 @@ def config_of_weights(path: Path) -> Config:
         else:
             return config
     raise WeightsError(
-        f"{path}: is of none of the networks whose weights are known here: EfficientNet-Lite 0 to 2, ResNet18 and "
-        f"MobileNet V2 and V3. The first says: {reasons[0]}. A whole Keras network of other layers predicts after "
+        f"{path}: does not fit any supported network: EfficientNet-Lite 0 to 2, ResNet18 and "
+        f"MobileNet V2 and V3. For the first: {reasons[0]}. A whole Keras network with other layers can predict after "
         "cliplab convert"
     )

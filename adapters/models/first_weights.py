@@ -61,7 +61,7 @@ def _require_fit(where: str, values: Variables, published: Variables) -> None:
     if missing or unknown:
         more = len(missing or unknown) - 1
         what = f"it has no variable {missing[0]!r}" if missing else f"variable {unknown[0]!r} is not in the network"
-        raise WeightsError(f"{where}: does not fit the network: {what}" + (f" ({more} more such)" if more else ""))
+        raise WeightsError(f"{where}: does not fit the network: {what}" + (f" (and {more} more)" if more else ""))
     if other:
         raise WeightsError(
             f"{where}: does not fit the network: {other[0]!r} is {list(values[other[0]].shape)} in the network and "

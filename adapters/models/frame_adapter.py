@@ -77,7 +77,7 @@ class FrameModelAdapter(ModelAdapter):
         if self.config["labels"] is None:
             raise WeightsError(
                 f'{name}: {classifier_text(found.classifier)}, and without "labels" a model predicts the '
-                f"{len(self.labels)} classes of the published weights. Name the classes of its outputs, in their "
+                f"{len(self.labels)} classes of the published weights. List the classes of its outputs, in their "
                 'order, in "labels", or train it on labelled clips (cliplab train)'
             )
         return found
@@ -127,5 +127,5 @@ def classifier_text(classifier: Variables) -> str:
     """
     shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in classifier.items())
     if not shapes:
-        return "it has no classifier of one linear layer"
+        return "it has no classifier with one linear layer"
     return f"its classifier {shapes} has {next(iter(classifier.values())).shape[-1]} classes"

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from adapters.base import FeatureSource, OnEpochEnd, TrainOptions
 from adapters.bundle import Golden
 from adapters.config import check_config
-from adapters.errors import AdapterError
+from adapters.errors import AdapterError, ConfigError
 from adapters.inference import loaded_config, read_stored
 from adapters.models import programs
 from adapters.models.network import Pretrained, Variables
@@ -27,6 +27,8 @@ from adapters.protocols import StoredModel
 from adapters.records import Clip, Devices, Float32Array, Prediction, RequestedPrecision, UInt8Array, aggregate
 from adapters.reports import ConversionReport, TrainReport
 from adapters.training import VARIABLE_PREFIX, class_scores
+
+_TRAIN_IT = "Train it (cliplab train CONFIG DATA OUTPUT) and use OUTPUT as the model"
 
 
 class ModelAdapter(NetworkAdapter):
@@ -55,7 +57,7 @@ class ModelAdapter(NetworkAdapter):
         Raises:
             StorageError: The folder cannot be written.
             BundleError: The folder has files that are not a bundle's.
-            AdapterError: The head is not trained.
+            ConfigError: The head is not trained.
         """
         self._require_trained()
         save_bundle(self, self._model, Path(local_path), extra)
@@ -75,10 +77,10 @@ class ModelAdapter(NetworkAdapter):
         if self.brings_classifier:
             return
         if not self.has_published_classifier:
-            raise AdapterError("the head is not trained. Train it (cliplab train), or load a bundle")
-        raise AdapterError(
+            raise ConfigError(f"the head is not trained. {_TRAIN_IT}")
+        raise ConfigError(
             f"the head for labels {', '.join(self.labels[:5])} is not trained{_classes_of(found, self.labels)}. "
-            'Train it (cliplab train), load a bundle, or leave "labels" out to use the classes of the weights'
+            f'{_TRAIN_IT}, or leave "labels" out to use the classes of the weights'
         )
 
     # Predict ------------------------------------------------------------------------------------------------------
@@ -274,7 +276,7 @@ def even_frames(clip: Clip, count: int) -> UInt8Array:
     frames = clip.frames
     if len(frames) < count:
         raise AdapterError(
-            f"{clip.source}: {len(frames)} frames were given and the model takes {count}. Sample the clip as "
+            f"{clip.source}: {len(frames)} frames were given, but the model takes {count}. Sample the clip as "
             "input_spec says (adapters.media.read_clip does)"
         )
     return frames if len(frames) == count else frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
@@ -285,4 +287,4 @@ def _classes_of(found: Pretrained | None, labels: Sequence[str]) -> str:
     bias = None if found is None else found.classifier.get(f"{VARIABLE_PREFIX}output/bias")
     if bias is None:
         return ""
-    return f", and the classifier of the weights has {len(bias)} outputs where there are {len(labels)} labels"
+    return f": the classifier of the weights has {len(bias)} outputs, but there are {len(labels)} labels"

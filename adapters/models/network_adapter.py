@@ -113,6 +113,10 @@ class NetworkAdapter(BaseModelAdapter):
             WeightsError: They cannot be found or do not fit; the message says how to get them.
         """
 
+    def require_weights(self) -> None:
+        if not self.trained and self.config["weights"] != "random":
+            self.pretrained()
+
     def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:
         super().__init__(config, explicit=explicit)
         self.metrics: dict[str, Any] = {}
@@ -123,8 +127,8 @@ class NetworkAdapter(BaseModelAdapter):
     def config_problems(cls, config: Config) -> Iterable[str]:
         if config["head_solver"] == "logistic" and not is_linear(config):
             yield (
-                '"head_solver" is "logistic", which solves heads without hidden layers whose items are averaged; leave '
-                'it "auto", or make "head" [] and "aggregation" "mean"'
+                '"head_solver" "logistic" is for heads without hidden layers whose frame scores are averaged. Set '
+                '"head_solver" to "auto", or "head" to [] and "aggregation" to "mean"'
             )
 
     # What the model is --------------------------------------------------------------------------------------------
@@ -220,7 +224,8 @@ class NetworkAdapter(BaseModelAdapter):
         if model.variables is None:
             if not model.has_weights:
                 raise WeightsError(
-                    f"{model.where}: holds a program and no weights, so it predicts but cannot be trained, resized or "
+                    f"{model.where}: holds a program but no weights, so it can predict but cannot be trained, resized "
+                    "or "
                     "converted. Use the bundle directory that it was converted from"
                 )
             if model.stored is None:

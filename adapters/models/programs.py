@@ -44,7 +44,7 @@ def get_program(adapter: HasPrograms, model: LoadedModel) -> Path | bytes:
     quantize, name = adapter.config["quantize"], adapter.program_name()
     if not model.has_weights:
         raise ConfigError(
-            f"{model.where}: holds {', '.join(model.programs)} and the config asks for {name}, which cannot be made "
+            f"{model.where}: holds {', '.join(model.programs)}, but the config requires {name}, which cannot be made "
             "without weights. Convert the bundle that it came from: cliplab convert BUNDLE "
             f"--quantize {quantize} --set imgz={adapter.config['imgz']} --output X.tflite"
         )
@@ -52,7 +52,7 @@ def get_program(adapter: HasPrograms, model: LoadedModel) -> Path | bytes:
         if (ready := adapter.ready_program()) is not None:
             return ready
         raise ConfigError(
-            '"quantize" is "int8", which is calibrated on clips, and the model has no int8 program yet. '
+            '"quantize" is "int8", which needs calibration clips, and the model has no int8 program yet. '
             "Make it with: cliplab convert MODEL --quantize int8 --data DATASET --output X.tflite"
         )
     return program_cache.get_or_make(program_identity(adapter), lambda: make_program_bytes(adapter, quantize))
@@ -98,7 +98,7 @@ def make_program_bytes(adapter: HasPrograms, quantize: Precision, calibration: S
     from adapters.litert import to_int8, with_8_bit_weights
     from adapters.training import assign
 
-    # Made of the float32 program, which may be there already.
+    # Made of the float32 program, which may be already there.
     if quantize == "dynamic" and not adapter.streams:
         source = get_program_at(adapter, "float32")
         return with_8_bit_weights(source if isinstance(source, bytes) else source.read_bytes())
@@ -192,7 +192,8 @@ def _needs_conversion(missing: MissingExtraError, what: str) -> MissingExtraErro
         missing.package,
         missing.extra,
         f"converting this network to {what}",
-        "Or run `cliplab convert MODEL --output X.tflite` where it is installed, and use X.tflite here: predicting "
+        "Or run `cliplab convert MODEL --output X.tflite` where TensorFlow is installed, and use X.tflite here: "
+        "prediction "
         "with it needs no TensorFlow",
     )
 

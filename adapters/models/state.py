@@ -91,7 +91,8 @@ def require_rows(
     if values is None or values.dtype != np.float32 or values.ndim != 2 or units not in (None, values.shape[1]):
         found = "does not have" if values is None else f"gives {values.dtype} {list(values.shape[1:])} as"
         raise BundleError(
-            f"{where}: its program {found} the output {output!r}, which must be float32 [{units or 'any'}]. Fetch the "
+            f"{where}: its program {found} the output {output!r}, which must be float32 [{units or 'any'}]. Download "
+            "the "
             "model again, or convert it again from its bundle"
         )
     return values

@@ -23,7 +23,7 @@ def first_gpu() -> str:
     gpus = import_tensorflow().config.list_logical_devices("GPU")
     if not gpus:
         raise AdapterError(
-            '"device" is "gpu" and TensorFlow sees no GPU. Install a driver and TensorFlow\'s GPU packages '
+            '"device" is "gpu", but TensorFlow sees no GPU. Install a driver and TensorFlow\'s GPU packages '
             '(pip install "tensorflow[and-cuda]"), or set "device" to "cpu"'
         )
     return str(gpus[0].name)

@@ -22,15 +22,15 @@ import numpy as np
 from adapters.errors import StorageError
 
 _NEXT_STEP = {
-    errno.ENOSPC: "Free some space, or name a path on another disk.",
-    errno.EDQUOT: "Free some of your quota, or name a path on another disk.",
-    errno.EFBIG: "The file is larger than this process or file system allows; name a path on another disk.",
-    errno.EROFS: "The file system is read-only; name a path that can be written.",
-    errno.EACCES: "Name a path that this user may write, or change its permissions.",
-    errno.EPERM: "Name a path that this user may write, or change its permissions.",
-    errno.ENOTDIR: "A part of the path is a file, not a folder; name another path.",
-    errno.EEXIST: "A part of the path is a file, not a folder; name another path.",
-    errno.EISDIR: "The path is a folder; name a file in it.",
+    errno.ENOSPC: "Free some space, or use a path on another disk.",
+    errno.EDQUOT: "Free some of your quota, or use a path on another disk.",
+    errno.EFBIG: "The file is larger than this process or file system allows; use a path on another disk.",
+    errno.EROFS: "The file system is read-only; use a path that can be written.",
+    errno.EACCES: "Use a path that this user may write, or change its permissions.",
+    errno.EPERM: "Use a path that this user may write, or change its permissions.",
+    errno.ENOTDIR: "A part of the path is a file, not a folder; use another path.",
+    errno.EEXIST: "A part of the path is a file, not a folder; use another path.",
+    errno.EISDIR: "The path is a folder; give a file in it.",
 }
 
 
@@ -92,7 +92,7 @@ def atomic_file(path: str | Path, *, text: bool = False) -> Iterator[IO[Any]]:
         StorageError: As ``atomic_path``.
     """
     with atomic_path(path) as temporary:
-        # Opened by its own name where it is new; a device or pipe is there already.
+        # Opened by its own name where it is new; a device or pipe is already there.
         mode = "w" if temporary.exists() else "x"
         file: IO[Any] = temporary.open(mode, encoding="utf-8", newline="") if text else temporary.open(f"{mode}b")
         with file:
@@ -127,7 +127,8 @@ def write_text_atomic(path: str | Path, text: str) -> None:
         data = text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise StorageError(
-            f"{path}: was not written: its text holds a character that UTF-8 cannot encode, such as of a file name in "
+            f"{path}: was not written: its text holds a character that UTF-8 cannot encode, for example from a file "
+            "name in "
             f"another encoding ({text[max(error.start - 20, 0) : error.end + 20]!r}). Rename that file, or write JSON."
         ) from None
     write_bytes_atomic(path, data)
@@ -180,7 +181,7 @@ def storage_error(path: str | Path, error: OSError) -> StorageError:
     """
     reason = error.strerror or type(error).__name__
     step = _NEXT_STEP.get(error.errno or 0, "Check the path and the disk, then try again.")
-    return StorageError(f"{path}: could not be written ({reason}); what was there before is unchanged. {step}")
+    return StorageError(f"{path}: could not be written ({reason}); an existing file is unchanged. {step}")
 
 
 def _replace(temporary: Path, target: Path) -> None:

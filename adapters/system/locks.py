@@ -98,7 +98,7 @@ def _regular(path: Path, handle: int) -> int:
     """The handle, if it is that of a regular file: one of a FIFO or a device could wait for ever or be written to."""
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise StorageError(f"{path}: is a FIFO, a socket or a device, and a lock file is needed there. Remove it.")
+        raise StorageError(f"{path}: is a FIFO, a socket or a device; a lock file is required at this path. Remove it.")
     return handle
 
 

@@ -76,7 +76,7 @@ def read_regular_bytes(path: str | Path, limit_bytes: int, error: type[AdapterEr
         content = b"" if size > limit_bytes else file.read(limit_bytes + 1)
     if size > limit_bytes or len(content) > limit_bytes:
         raise error(
-            f"{path}: has {max(size, len(content)):,} bytes, and at most {limit_bytes:,} are read. "
+            f"{path}: has {max(size, len(content)):,} bytes; at most {limit_bytes:,} are allowed. "
             "Check that it is the right file."
         )
     return content
@@ -101,4 +101,4 @@ def read_regular_text(path: str | Path, limit_bytes: int, error: type[AdapterErr
 def _refuse(path: str | Path, mode: int, error: type[AdapterError]) -> None:
     if not stat.S_ISREG(mode):
         kind = next((name for test, name in _KINDS if test(mode)), "not a regular file")
-        raise error(f"{path}: is {kind}; a regular file is needed. Remove it, or name another path.")
+        raise error(f"{path}: is {kind}; a regular file is required. Remove it, or give another path.")

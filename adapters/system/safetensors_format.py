@@ -71,7 +71,7 @@ def _parse_header(data: bytes) -> tuple[int, dict[str, Any]]:
         raise ValueError(f"it has {len(data)} bytes, fewer than its header's length takes")
     (length,) = struct.unpack_from("<Q", data)
     if length > MAX_HEADER_BYTES:
-        raise ValueError(f"its header claims {length} bytes, and at most {MAX_HEADER_BYTES} are read")
+        raise ValueError(f"its header claims {length} bytes, at most {MAX_HEADER_BYTES} are allowed")
     if length + 8 > len(data):
         raise ValueError(f"it is cut short: its header has {length} bytes and the file {len(data)}")
     header = data[8 : 8 + length]
@@ -82,7 +82,7 @@ def _parse_header(data: bytes) -> tuple[int, dict[str, Any]]:
     if not isinstance(found, dict):
         raise ValueError("its header is not a JSON object")
     if len(found) > MAX_TENSORS:
-        raise ValueError(f"its header lists {len(found)} tensors, and at most {MAX_TENSORS} are read")
+        raise ValueError(f"its header lists {len(found)} tensors; at most {MAX_TENSORS} are allowed")
     return 8 + length, found
 
 
@@ -98,7 +98,7 @@ def _read_header(data: bytes) -> tuple[int, Mapping[str, Any]]:
         end = finish
     if start + end != len(data):
         what = "it is cut short: " if start + end > len(data) else ""
-        raise ValueError(f"{what}its tensors take {end} bytes and {len(data) - start} follow the header")
+        raise ValueError(f"{what}its tensors take {end} bytes, but {len(data) - start} follow the header")
     return start, entries
 
 
@@ -115,16 +115,16 @@ def _read_array(key: str, entry: Mapping[str, Any], data: bytes, start: int) -> 
     begin, end = _span(key, entry)
     kind, shape = entry.get("dtype"), entry.get("shape")
     if not isinstance(kind, str) or kind not in _DTYPES:
-        raise ValueError(f"{key!r:.60} is of dtype {kind!r:.20}; known are {', '.join(_DTYPES)}")
+        raise ValueError(f"{key!r:.60} has dtype {kind!r:.20}; supported: {', '.join(_DTYPES)}")
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape) or len(shape) > 32:
         raise ValueError(f"{key!r:.60} has a damaged shape")
     dtype = np.dtype(_DTYPES[kind])
     if math.prod(shape) * dtype.itemsize != end - begin:
-        raise ValueError(f"{key!r:.60} is {kind} {shape} and has {end - begin} bytes")
+        raise ValueError(f"{key!r:.60} is {kind} {shape} but has {end - begin} bytes")
     try:
         values = np.frombuffer(data, dtype, math.prod(shape), start + begin).reshape(shape)
     except (ValueError, OverflowError):
-        raise ValueError(f"{key!r:.60} has a shape that no array can have") from None
+        raise ValueError(f"{key!r:.60} has an impossible shape") from None
     if kind == "BF16":
         return np.asarray((values.astype(np.uint32) << 16).view(np.float32))
     if kind == "BOOL" and values.view(np.uint8).max(initial=0) > 1:

@@ -89,7 +89,7 @@ def example_features(
     source = adapter.feature_source()
     if source is None:
         raise ConfigError(
-            f"{adapter.config['adapter']} has no backbone whose features a head can be trained on. Use a model that is "
+            f"{adapter.config['adapter']} has no backbone features to train a head on. Use a model that is "
             "trained on clips, such as efficientnet_lite0 or a MoViNet"
         )
     views = [ExampleView(prefer_video(example, adapter.scores_frames), 0) for example in examples]

@@ -113,8 +113,8 @@ def pick_devices(wanted: Devices) -> Replicas:
     count = len(names) if wanted == "all" else wanted
     if count > len(names):
         raise TrainingError(
-            f"{count} devices are asked for and TensorFlow sees {len(names)}: {', '.join(names)}. "
-            f"Ask for at most {len(names)}, or for all (--devices all). {GPU_ADVICE}"
+            f"{count} devices are requested, but TensorFlow sees {len(names)}: {', '.join(names)}. "
+            f"Use at most {len(names)}, or all (--devices all). {GPU_ADVICE}"
         )
     if count == 1:
         return one_device()
@@ -173,7 +173,7 @@ def out_of_memory(batch_size: int, replicas: Replicas, phase: str) -> TrainingEr
     if smaller:
         step = f"Try --batch-size {smaller} (batch_size={smaller})"
     else:
-        step = "It is the smallest there is: lower imgz or n_frames, or tune fewer layers (fine_tune_layers)"
+        step = "This is the smallest batch size: lower imgz or n_frames, or fine-tune fewer layers (fine_tune_layers)"
     what = "fine-tuning" if phase == "fine_tune" else "training the head"
     return TrainingError(
         f"out of memory while {what} on {', '.join(replicas.names)} with a batch size of {batch_size}. {step}, or end "
@@ -228,7 +228,7 @@ def check_batch(batch_size: int, replicas: Replicas) -> None:
         raise TrainingError(
             f'"batch_size" is {batch_size} and {replicas.count} devices share each batch, so some would have nothing '
             f"to do. Set batch_size to {replicas.count} or a multiple of it (--set batch_size={replicas.count}), or "
-            f"ask for fewer devices (--devices {batch_size})"
+            f"use fewer devices (--devices {batch_size})"
         )
 
 

@@ -177,7 +177,7 @@ class FeatureStore:
     def _erase(self, places: list[tuple[int, int]]) -> None:
         """Overwrite damaged lines of the index with spaces, so that they are reported once. The lock is held."""
         _log.warning(
-            "%s: %d lines of the feature cache's index were damaged; what they named is computed again",
+            "%s: %d lines of the feature cache's index were damaged; the features that they list are computed again",
             self.folder,
             len(places),
         )
@@ -195,7 +195,7 @@ class FeatureStore:
             if not held:
                 raise StorageError(
                     f"{self.folder}: the file system has no locks, so the feature cache could be damaged. "
-                    "Name a folder on another disk with $CLIPLAB_CACHE."
+                    "Set CLIPLAB_CACHE to a folder on another disk."
                 )
             yield
 

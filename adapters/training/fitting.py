@@ -132,7 +132,7 @@ class Fitter:
         if not logs:
             raise TrainingError(
                 "the loss is not finite in the first epoch: nothing was learned. Lower the learning rate "
-                f"({self.settings.learning_rate:g} now) and look at the data's values"
+                f"(now {self.settings.learning_rate:g}) and check the values of the data"
             )
         for variable, value in zip(self.saved, self.best, strict=True):
             variable.assign(value)

@@ -117,7 +117,7 @@ def _solve_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
     if plain.features.size * views <= _MOST_NUMBERS:
         whole = labelled_features(run, features, run.data.train, views)
     elif views > 1:
-        _note(run, "the augmented views are left out: with them the features would not fit in memory")
+        _note(run, "augmented views are left out: the features would not fit in memory with them")
     validation = labelled_features(run, features, run.data.validation) if run.data.validation else None
     logs: list[EpochLog] = []
     stopped: list[bool] = []

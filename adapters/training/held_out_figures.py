@@ -171,10 +171,10 @@ def held_out_notes(metrics: Mapping[str, Any], optimize: str | None = None) -> l
         notes.append(f"validation: {figures}; {validation['clips']} clips in {validation['groups']} group{plural}")
         notes += [f"validation: {note}" for note in validation["notes"]]
     if not validation and metrics.get("cross_validation") is None:
-        notes.append("no clip was held out, so that no figure says what the model does on new clips: label more clips")
+        notes.append("no clip was held out, so no figure shows how the model does on new clips: label more clips")
     if optimize is not None and not metrics.get("thresholds", {}).get("classes"):
         notes.append(
-            f"no threshold is chosen for {optimize}: there are no held-out clips of more than one class to choose on. "
+            f"no threshold is chosen for {optimize}: this needs held-out clips of more than one class. "
             "Label at least four clips of each class, in several groups"
         )
     elif metrics.get("thresholds"):
@@ -192,8 +192,9 @@ def _cross_validation_notes(figures: Mapping[str, Any], more: Sequence[str]) -> 
     ]
     if figures["groups"] == 1:
         notes[0] = (
-            f"cross-validation: accuracy {accuracy:.0%} ({clips} clips of one group: clips of the same footage are on "
-            "both sides, so that new footage may give less)"
+            f"cross-validation: accuracy {accuracy:.0%} ({clips} clips of one group: training and test clips come "
+            "from the "
+            "same footage, so accuracy on new footage may be lower)"
         )
     if low <= figures["largest_class_share"]:
         notes.append(

@@ -105,8 +105,8 @@ def out_of_fold_scores(
     warnings = division_warnings(data, labels, config, folds)
     if unchosen:
         warnings.append(
-            f"in {unchosen} of {len(folds)} folds there are too few clips to choose a penalty and to calibrate: the "
-            "default penalty is used, and scores are as they come"
+            f"{unchosen} of {len(folds)} folds have too few clips to choose a penalty and to calibrate: they use the "
+            "default penalty and uncalibrated scores"
         )
     return OutOfFold(scores, fold, tuple(penalties), tuple(temperatures), tuple(warnings))
 
@@ -137,8 +137,8 @@ def _require_classes(data: LabelledFeatures) -> None:
         )
     if (data.targets == data.targets[0]).all():
         raise DatasetError(
-            f"all {count} readable clips have the same labels, so that there is nothing to learn. "
-            "Label clips of another class too"
+            f"all {count} readable clips have the same labels, so there is nothing to learn. "
+            "Also label clips of another class"
         )
 
 
@@ -163,7 +163,7 @@ def divide_clips(data: LabelledFeatures, division: Division, seed: int, most: in
         folds = group_folds(data.groups, data.targets, seed, most or (None if several else _FOLDS))
         if not folds:
             raise DatasetError(
-                f"the {count} clips cannot be divided into folds: each class has a single clip, or one that differs "
+                f"the {count} clips cannot be divided into folds: each class has a single clip, or each clip differs "
                 "in its labels from all others. Label at least two clips of each class"
             )
         return folds
@@ -191,11 +191,12 @@ def division_warnings(data: LabelledFeatures, labels: Sequence[str], config: Con
     found = []
     if len(np.unique(data.groups)) == 1:
         found.append(
-            f"all {len(data.groups)} clips are of one group: clips of the same footage are on both sides, so that new "
-            "footage may give less"
+            f"all {len(data.groups)} clips are in one group: training and test clips come from the same footage, so "
+            "accuracy on new "
+            "footage may be lower"
         )
     elif any(np.isin(data.groups[judge], data.groups[learn]).any() for learn, judge in folds):
-        found.append("clips of one group are in several folds, so that new footage may give less")
+        found.append("clips of one group are in several folds, so accuracy on new footage may be lower")
     # With one output for two classes, it decides between both: 1 is the positive label and 0 the other.
     binary = config["positive_label"] is not None
     columns = [data.targets[:, 0], 1 - data.targets[:, 0]] if binary else list(data.targets.T)
@@ -211,7 +212,8 @@ def division_warnings(data: LabelledFeatures, labels: Sequence[str], config: Con
         found.append(f"no readable clip has the label {quoted_list(absent)}: the figures say nothing about it")
     if unseen:
         found.append(
-            f"no head that judges clips of {quoted_list(unseen)} has seen the class, because they are of too few "
+            f"clips of {quoted_list(unseen)} are always judged by a head that has not seen the class, because they "
+            "are in too few "
             "groups: label clips from other footage"
         )
     return found

@@ -167,7 +167,7 @@ def start_run(
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{folder}: cannot be made ({error.strerror}). Name another output path") from error
+        raise StorageError(f"{folder}: cannot be created ({error.strerror}). Use another output path") from error
     return TrainingRun(adapter, data, weights, folder, key, on_epoch_end, replicas, _once(options.on_note), continues)
 
 
@@ -252,7 +252,7 @@ def item_inputs(run: TrainingRun, which: Sequence[Example], *, augmented: bool =
     Args:
         run: The training.
         which: The clips.
-        augmented: Whether training clips are changed at random, anew in each epoch.
+        augmented: Whether training clips are changed at random, again in each epoch.
 
     Returns:
         A function of rows and epoch: preprocessed items float32 [rows, items, *item_shape].

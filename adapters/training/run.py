@@ -56,7 +56,8 @@ def train_model(
         MissingExtraError: The ``learn`` extra is not installed; or ``train``, which gradient steps need, and a backbone
             that only TensorFlow converts.
     """
-    _is_solved(adapter, options)  # before any work: says how to install what is missing
+    adapter.require_weights()  # before any work, as what follows: says how to get what is missing
+    _is_solved(adapter, options)
     if adapter.trained:
         adapter.variables()  # likewise: a model that came without weights cannot be trained
     started = time.perf_counter()
@@ -124,8 +125,9 @@ def _is_solved(adapter: Trainable, options: TrainOptions) -> bool:
             missing.package,
             missing.extra,
             "training by gradient steps",
-            f'A new head that is solved needs no TensorFlow: set "head_solver" to "logistic" with "head" [], and leave '
-            f"{keys} and --devices as they are by default",
+            'A head trained by logistic regression needs no TensorFlow: set "head_solver" to "logistic" with "head" '
+            "[], and leave "
+            f"{keys} and --devices at their defaults",
         ) from missing
     check_batch(adapter.config["batch_size"], pick_devices(options.devices))
     return False
@@ -148,7 +150,7 @@ def _features(
             found.store.close()
             first = next(iter(found.skipped.values()), "")
             raise DatasetError(
-                f"no clip of {label!r} in the train split can be read; {len(found.skipped)} files cannot be, "
+                f"no clip of {label!r} in the train split can be read; {len(found.skipped)} files cannot, "
                 f"the first: {first}"
             )
     kept = {**data.counts, "train": len(train), "validation": len(validation)}

@@ -86,6 +86,9 @@ class Trainable(Protocol):
     def feature_source(self) -> FeatureSource:
         """The backbone alone, and how its features are cached."""
 
+    def require_weights(self) -> None:
+        """Find the weights that the config names. WeightsError if they cannot be found."""
+
     def begin_training(self, labels: Sequence[str]) -> None:
         """Take the class order."""
 

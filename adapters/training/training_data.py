@@ -66,11 +66,14 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
     for label in labels:
         if not any(label in example.labels for example in train):
             raise DatasetError(
-                f"{path}: no clip of {label!r} is in the train split ({len(train)} clips). Label some, or leave the "
+                f"{path}: no clip of {label!r} is in the train split ({len(train)} clips). Label some clips of it, or "
+                "leave the "
                 "class out"
             )
     for sentence in classes_without_clips(dataset):
-        _log.warning("%s: %s Its figures say nothing about it, and no gate of theirs is passed.", path, sentence)
+        _log.warning(
+            "%s: %s Figures for that split say nothing about this class, and gates on them fail.", path, sentence
+        )
     counts = {name: len(dataset.of_split(name).examples) for name in ("train", "validation", "test")}
     return TrainingData(labels, train, validation, counts)
 
@@ -115,7 +118,7 @@ def clips_note(data: TrainingData) -> str:
     """
     examples = (*data.train, *data.validation)
     framed = sum(example.frames is not None and not example.is_picture for example in examples)
-    note = f"; of {framed} the video is gone and the prepared frames are read" if framed else ""
+    note = f"; for {framed} the video is missing and the prepared frames are used" if framed else ""
     return f"clips: {len(data.train)} train, {len(data.validation)} validation{note}"
 
 

@@ -114,7 +114,8 @@ def _named(model: Any) -> dict[str, Any]:
         name = variable.name.removesuffix(":0")
         if name in named:
             raise WeightsError(
-                f"model {model.name!r} has two variables named {name!r}, so its weights cannot be told apart by name. "
+                f"model {model.name!r} has two variables named {name!r}, so its weights cannot be distinguished by "
+                "name. "
                 "Give each layer a name of its own."
             )
         named[name] = variable
@@ -124,7 +125,7 @@ def _named(model: Any) -> dict[str, Any]:
 def _check(where: str, name: str, value: npt.NDArray[Any], shape: tuple[int, ...]) -> None:
     if np.shape(value) != shape:
         raise WeightsError(
-            f"{where}: {name!r} is {list(shape)} and the weights have {list(np.shape(value))} for it. "
+            f"{where}: {name!r} is {list(shape)}, but the weights have {list(np.shape(value))}. "
             "Give weights that were made for this network, input size and number of labels."
         )
     if not np.issubdtype(np.asarray(value).dtype, np.number) or not np.isfinite(value).all():

@@ -14,7 +14,7 @@ from cliplab.cli.options import AsJson, TrustAdapters, arg, opt
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     group = typer.Typer(
-        help="Find the examples that are most worth a label.", no_args_is_help=True, rich_markup_mode=None
+        help="Find the clips that are most worth labelling.", no_args_is_help=True, rich_markup_mode=None
     )
     group.command("collect")(command(active_collect))
     app.add_typer(group, name="active")
@@ -66,9 +66,9 @@ def active_collect(
         show(
             f"{report.kept} examples added to {report.output}: of {report.predictions} predictions in {report.videos} "
             f"videos, {report.uncertain} were between {min_confidence:g} and {max_confidence:g}, {report.sampled} "
-            f"sampled, {report.alike} nearly the same as another",
+            f"sampled, {report.alike} nearly the same as another one",
             *report.failed,
         )
         if report.uncertain and not report.sampled:
-            show("none was sampled: raise --sample-rate")
+            show("no example was sampled: raise --sample-rate")
     return FAILED if report.failed else None

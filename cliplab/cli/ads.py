@@ -22,10 +22,10 @@ def register(app: typer.Typer) -> None:
 
 
 def ads(
-    videos: Annotated[list[str], arg("VIDEO...", "Recordings, or folders of them.")],
+    videos: Annotated[list[str], arg("VIDEO...", "Recordings, or folders of recordings.")],
     model: Annotated[
         str | None,
-        opt("MODEL", "A model with a label for ads; default: no model, evidence only (less accurate)."),
+        opt("MODEL", "A model with a label for ads; default: none (less accurate)."),
     ] = None,
     profile: Annotated[
         str, opt("NAME", "Kind of breaks: base, sports, show, network, or a config with a break_profile.")
@@ -42,7 +42,7 @@ def ads(
     ] = None,
     merge: Annotated[
         str | None,
-        opt("RULE", "Keep marks already in the output: theirs, ours or union where breaks overlap."),
+        opt("RULE", "Keep marks already in the output; where breaks overlap: theirs, ours or union."),
     ] = None,
     cut: Annotated[
         Path | None, opt("OUT.mp4", "Also write a copy without breaks. The recording is never changed.")
@@ -52,21 +52,25 @@ def ads(
         opt("X.png", "Draw the evidence for each break; a folder for several recordings."),
     ] = None,
     label: Annotated[str | None, opt("LABEL", "The model's label for ads; default: its positive label.")] = None,
-    cues: Annotated[Path | None, opt("FILE", "Announced breaks, such as an HLS playlist with cue tags.")] = None,
+    cues: Annotated[
+        Path | None, opt("FILE", "File with announced breaks, such as an HLS playlist with cue tags.")
+    ] = None,
     audio_stream: Annotated[int | None, opt("N", "Audio stream to analyse, from 0.")] = None,
     store: Annotated[Path | None, opt("PATH", "Folder that keeps the analysis; default: the cache.")] = None,
     repetition: Annotated[
         Path | None,
-        opt("INDEX", "Also find adverts that recordings share; INDEX is a file to keep."),
+        opt("INDEX", "Also find adverts repeated across recordings; the file INDEX remembers them."),
     ] = None,
-    again: Annotated[bool, typer.Option("--again", help="Analyse known recordings again.")] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Analyse recordings again even if they were analysed before.")
+    ] = False,
     follow: Annotated[
         bool,
         typer.Option(
             "--follow", help="The recording is still growing (file, URL, camera or -): one JSON line per event."
         ),
     ] = False,
-    delay: Annotated[float, opt("S", "With --follow: seconds after an edge until it is reported.")] = 30.0,
+    delay: Annotated[float, opt("S", "With --follow: seconds from an edge until it is reported.")] = 30.0,
     force: Force = False,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
@@ -171,14 +175,15 @@ def break_table(report: BreakReport, title: str) -> list[str]:
     interval = report.intervals.get("f1")
     between = "" if interval is None else f" (95% interval {interval[0]:.2f} to {interval[1]:.2f})"
     return [
-        f"{title}: {report.matched} of {report.truth} breaks found, {report.predicted - report.matched} found that are "
-        f"none; {report.recordings} recordings, {report.hours:.2f} h",
+        f"{title}: {report.matched} of {report.truth} breaks found, {report.predicted - report.matched} false "
+        f"detections; {report.recordings} recordings, {report.hours:.2f} h",
         f"  precision {known(report.precision)}, recall {known(report.recall)}, F1 {known(report.f1)}{between} at "
         f"intersection over union {report.min_iou:g}",
         f"  edges: {known(report.edge_error_median, 2)} s at the median, {known(report.edge_error_p95, 2)} s at the "
         "95th percentile",
         f"  per hour: {known(report.programme_lost_per_hour, 1)} s of programme lost, "
-        f"{known(report.ads_seen_per_hour, 1)} s of ads seen; {known(report.second_accuracy)} of the time right",
+        f"{known(report.ads_seen_per_hour, 1)} s of ads left in; {known(report.second_accuracy)} of all seconds "
+        "classified correctly",
     ]
 
 

@@ -49,9 +49,9 @@ class _Commands(HintingGroup):
 ABOUT = "Train, evaluate, convert and run video models. `cliplab COMMAND --help` has the details of a command."
 HELP = (
     "Train, evaluate, convert and run video models. Every command takes `--json`, `-q`/`--quiet` (results, warnings "
-    "and errors only), `-v`/`--verbose` (log what is loaded, converted and cached, and what the command took) and "
+    "and errors only), `-v`/`--verbose` (log what is loaded, converted and cached, and the time and memory used) and "
     "`--color auto|always|never` (auto: colours on a terminal, unless NO_COLOR is set). `cliplab --install- "
-    "completion` makes Tab complete commands, options and names. Exit codes: 0 good, 1 some inputs failed, 2 bad "
+    "completion` makes Tab complete commands, options and names. Exit codes: 0 success, 1 some inputs failed, 2 bad "
     "usage or config, 130 interrupted. CLIPLAB_DEBUG=1 shows tracebacks."
 )
 

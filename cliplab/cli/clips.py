@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 _SHOWN_TRAININGS = 8
 Database = Annotated[str, opt("DB", "Clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")]
-Models = Annotated[Path, opt("MODEL", "File of the models of ratings.", "--model")]
+Models = Annotated[Path, opt("MODEL", "File of the rating models.", "--model")]
 Rater = Annotated[str, opt("NAME", "Name of the person who rates.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     clips = typer.Typer(
-        help="Keep and rate clips, and learn from the ratings.", no_args_is_help=True, rich_markup_mode=None
+        help="Store and rate clips, and learn from the ratings.", no_args_is_help=True, rich_markup_mode=None
     )
     for name, function in (
         ("list", clips_list),
@@ -156,13 +156,13 @@ def clips_train(
 
 
 def clips_ab_start(
-    b: Annotated[Path, arg("B.skops", "The other version of the models of ratings.")],
-    a: Annotated[Path | None, opt("FILE", "The first version; default: the models that serve.")] = None,
+    b: Annotated[Path, arg("B.skops", "The other version of the rating models.")],
+    a: Annotated[Path | None, opt("FILE", "The first version; default: the rating models in use.")] = None,
     model: Models = Path("models/highlight_model.skops"),
-    share: Annotated[float, opt("X", "How many sources B orders, above 0 and below 1.")] = 0.5,
+    share: Annotated[float, opt("X", "Share of the sources that B orders, above 0 and below 1.")] = 0.5,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two versions of a model of ratings: each source is ordered by one of them, always the same one."""
+    """Compare two versions of a rating model: each source is ordered by one of them, always the same one."""
     from cliplab import clips
 
     test = clips.clips_ab_start(b, a, model, share)
@@ -170,7 +170,8 @@ def clips_ab_start(
         write_json(vars(test))
     else:
         show(
-            f"begun: A orders {1 - share:.0%} of the sources, B {share:.0%}. Rate clips, then: cliplab clips ab-status"
+            f"started: A orders {1 - share:.0%} of the sources, B {share:.0%}. Rate clips, then run: cliplab clips "
+            "ab-status"
         )
 
 
@@ -185,7 +186,7 @@ def clips_ab_status(
 
     report = clips.clips_ab_status(database, model)
     if report is None:
-        write_json(None) if as_json else show("no comparison is under way: cliplab clips ab-start B.skops")
+        write_json(None) if as_json else show("no comparison is running. Start one: cliplab clips ab-start B.skops")
         return FAILED
     if as_json:
         write_json(report.to_json())
@@ -212,15 +213,17 @@ def clips_ab_status(
 
 def clips_ab_stop(
     model: Models = Path("models/highlight_model.skops"),
-    keep: Annotated[str | None, opt("a|b", "Let this version serve; default: what the last training wrote.")] = None,
+    keep: Annotated[
+        str | None, opt("a|b", "Version to use from now on; default: the one that the last training wrote.")
+    ] = None,
     as_json: AsJson = False,
 ) -> int | None:
     """End the comparison of two versions."""
     from cliplab import clips
 
     ended = clips.clips_ab_stop(model, keep)
-    said = "ended" if ended else "no comparison is under way"
-    kept = f": version {keep.upper()} serves now" if ended and keep is not None else ""
+    said = "ended" if ended else "no comparison is running"
+    kept = f": version {keep.upper()} is in use now" if ended and keep is not None else ""
     write_json({"ended": ended, "keep": keep}) if as_json else show(f"{said}{kept}")
     return None if ended else FAILED
 
@@ -256,7 +259,7 @@ def clips_import(
     else:
         show(
             *(problem(text) for text in report.problems[:20]),
-            f"{report.stored} ratings stored, {report.repeated} were there, {len(report.problems)} rows left out",
+            f"{report.stored} ratings stored, {report.repeated} already there, {len(report.problems)} rows left out",
         )
     return FAILED if report.problems else None
 
@@ -266,7 +269,7 @@ def clips_cleanup(database: Database = "clips.db", dry_run: DryRun = False, as_j
     from cliplab import clips
 
     count = clips.clips_cleanup(database, dry_run)
-    said = f"{count} entries whose files are gone" + (": nothing was removed" if dry_run else " were removed")
+    said = f"{count} entries whose files are missing" + (": nothing was removed" if dry_run else " were removed")
     write_json({"missing": count, "removed": 0 if dry_run else count}) if as_json else show(said)
 
 
@@ -287,7 +290,7 @@ def clips_backup(
 def clips_reset(
     database: Database = "clips.db",
     force: Annotated[
-        bool, typer.Option("--force", help="Empty it; without this, only show what would be removed.")
+        bool, typer.Option("--force", help="Really empty it; without --force, only show what would be removed.")
     ] = False,
     no_backup: Annotated[bool, typer.Option("--no-backup", help="Do not make a copy first.")] = False,
     as_json: AsJson = False,
@@ -300,9 +303,9 @@ def clips_reset(
     if as_json:
         write_json(report.to_json())
     elif force:
-        show(f"removed: {counts}" + ("" if report.backup is None else f"; copied before: {report.backup}"))
+        show(f"removed: {counts}" + ("" if report.backup is None else f"; backup: {report.backup}"))
     else:
-        show(f"would remove {counts}; --force does it, after a copy")
+        show(f"would remove {counts}; run it again with --force; a backup is made first")
 
 
 def _history_lines(history: list[dict[str, Any]]) -> list[str]:
@@ -311,7 +314,7 @@ def _history_lines(history: list[dict[str, Any]]) -> list[str]:
     for one in history:
         low, high = one["interval"]
         words = f"{one['share']:.0%} of pairs in order ({low:.0%} to {high:.0%})" + (
-            ", serves" if one["serves"] else ""
+            ", in use" if one["serves"] else ""
         )
         lines.append(f"  {one['at'][:16]}  {one['clip_type']}, {one['clips']} clips: {words}")
     return ["ranking over time:", *lines] if lines else []

@@ -84,7 +84,7 @@ def _varied(given: Sequence[str]) -> dict[str, list[Any]]:
         if not separator or not key.strip() or not values.strip():
             raise ConfigError(f"--vary takes key=value,value,..., got {text!r}, e.g. --vary n_frames=8,16,32")
         if key.strip() in result:
-            raise ConfigError(f"--vary {key.strip()} is given twice. Name all of its values at once")
+            raise ConfigError(f"--vary {key.strip()} is given twice. Give all of its values in one option")
         try:
             result[key.strip()] = list(parse_json(f"[{values}]"))
         except ValueError:

@@ -54,7 +54,7 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
                 raise
             say_error(str(error))
             if sys.stderr.isatty():  # for people; logs and scripts get the error alone
-                note(f"more on this kind of error: {troubleshooting(error)}")
+                note(f"more about this error: {troubleshooting(error)}")
             code = USAGE if isinstance(error, (ConfigError, MissingExtraError)) else FAILED
         except Exception as error:
             if debug():
@@ -69,7 +69,7 @@ def command(function: Callable[P, int | None]) -> Callable[P, None]:
 
 def _interrupted(name: str) -> int:
     resume = interrupts.RESUME.get(name)
-    say_error("interrupted; no half-written file is left" + ("" if resume is None else f"; {resume}"))
+    say_error("interrupted; no incomplete file is left" + ("" if resume is None else f"; {resume}"))
     return INTERRUPTED
 
 
@@ -77,8 +77,7 @@ def _unexpected(error: Exception) -> int:
     if verbosity.settings.verbose:
         say(traceback.format_exc().rstrip("\n"))
     say_error(
-        f"unexpected {type(error).__name__}: {error}. This is a fault of cliplab; "
-        "CLIPLAB_DEBUG=1 shows where it happened"
+        f"unexpected {type(error).__name__}: {error}. This is a bug in cliplab; CLIPLAB_DEBUG=1 shows where it happened"
     )
     return FAILED
 

@@ -39,7 +39,7 @@ def convert(
     quantize: Annotated[RequestedPrecision, opt("Q", "float32, float16, dynamic or int8 weights.")] = "float32",
     data: Annotated[
         Path | None,
-        opt("DATA", "Labelled clips: its train split calibrates int8, the others measure the file."),
+        opt("DATA", "Labelled clips: the train split calibrates int8, the other splits measure the file."),
     ] = None,
     overrides: Overrides = None,
     keep_in_bundle: Annotated[
@@ -75,7 +75,9 @@ def convert(
 
 def adopt(
     model: Annotated[Path, arg("FILE", "A .tflite made elsewhere: for frames, for clips, or a stream with states.")],
-    labels: Annotated[Path, opt("FILE", "Its classes in the order of its outputs: text with one per line, or JSON.")],
+    labels: Annotated[
+        Path, opt("FILE", "Its class names, in the order of its outputs: a text file with one per line, or JSON.")
+    ],
     output: Annotated[Path | None, arg("OUTPUT", "The self-describing .tflite to write.")] = None,
     output_option: OutputOption = None,
     mean: Annotated[
@@ -86,20 +88,22 @@ def adopt(
     value_range: Annotated[
         str | None, opt("RANGE", "Range of pixels, instead of mean and std: 0:1, -1:1 or 0:255.", "--range")
     ] = None,
-    size: Annotated[str | None, opt("N", "Frame size where the file leaves it open: N or HEIGHTxWIDTH.")] = None,
+    size: Annotated[str | None, opt("N", "Frame size, if the file does not fix it: N or HEIGHTxWIDTH.")] = None,
     aspect: Annotated[str | None, opt("A", "How to fit frames: crop (default), pad or stretch.")] = None,
     frames: Annotated[int | None, opt("N", "Frames per window.")] = None,
-    fps: Annotated[float | None, opt("F", "Frames per second that it was trained with; required for a stream.")] = None,
+    fps: Annotated[float | None, opt("F", "Frame rate that it was trained with; required for a stream.")] = None,
     task: Annotated[str | None, opt("T", "single_label or multi_label; default: from its last operator.")] = None,
     background: Annotated[
-        str | None, opt("WHERE", "Drop a background class missing from the labels: first or last.")
+        str | None, opt("WHERE", "Background class to drop if the labels do not have it: first or last.")
     ] = None,
     scores: Annotated[str | None, opt("NAME", "Output with the class scores, if there are several.")] = None,
     activation: Annotated[
         str | None, opt("A", "softmax, sigmoid or none, applied to its output; default: from its last operator.")
     ] = None,
     channel_order: Annotated[str | None, opt("C", "rgb (default) or bgr.")] = None,
-    positive_label: Annotated[str | None, opt("LABEL", "Label of its only output; default: the second.")] = None,
+    positive_label: Annotated[
+        str | None, opt("LABEL", "Label whose score the only output is; default: the second.")
+    ] = None,
     overrides: Overrides = None,
     force: Force = False,
     as_json: AsJson = False,

@@ -46,7 +46,7 @@ def dashed_hint(option: str, arguments: Sequence[str]) -> str:
     for argument in before:
         if argument.startswith(option) and option and (os.path.lexists(argument) or "." in argument.partition("=")[0]):
             return (
-                f". Where {argument!r} is the name of a file or folder, put -- before it, after all options: "
+                f". If {argument!r} is the name of a file or folder, put -- before it, after all options: "
                 f"-- {argument}; or write .{os.sep}{argument}"
             )
     return ""

@@ -110,7 +110,7 @@ def dataset_import(
     ] = None,
     videos: Annotated[Path | None, opt("FOLDER", "Folder of the videos; default: beside DATA.", "--videos")] = None,
     frame_rate: FrameRate = None,
-    rest: Annotated[str | None, opt("LABEL", "Class of the time between the intervals of an EDL.", "--rest")] = None,
+    rest: Annotated[str | None, opt("LABEL", "Class for the time between the intervals of an EDL.", "--rest")] = None,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -149,7 +149,9 @@ def dataset_split(
         0.15,
     ),
     seed: Annotated[int, opt("N", "Seed of the random assignment.")] = 0,
-    reassign: Annotated[bool, typer.Option("--reassign", help="Also reassign clips that have a split.")] = False,
+    reassign: Annotated[
+        bool, typer.Option("--reassign", help="Also reassign clips that already have a split.")
+    ] = False,
     force: Force = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,

@@ -30,7 +30,7 @@ def dataloop_manifest(
         str | None, opt("SIZE", "Size of the MoViNet models, a0 to a5, with the pods that fit it; default: a0.")
     ] = None,
     runner_image: Annotated[
-        str | None, opt("IMAGE", "Image that the services run, such as one with converted programs.")
+        str | None, opt("IMAGE", "Container image of the services, such as one with converted programs.")
     ] = None,
     as_json: AsJson = False,
 ) -> int | None:
@@ -45,7 +45,7 @@ def dataloop_manifest(
     elif report.current:
         show(f"{report.path}: {len(report.models)} models, {'up to date' if check else 'written'}")
     else:
-        show(f"{report.path} is out of date: cliplab dataloop manifest writes it", *report.difference)
+        show(f"{report.path} is out of date. Write it again: cliplab dataloop manifest", *report.difference)
     return None if report.current else FAILED
 
 

@@ -46,8 +46,8 @@ Stage2Model = Annotated[
 ]
 Stage2Min = Annotated[float, opt("X", "Minimum score of stage 2.", "--stage2-min")]
 Stage2Label = Annotated[str | None, opt("LABEL", "The model's label; default: its positive label.", "--stage2-label")]
-RatingModel = Annotated[Path, opt("FILE", "Models of ratings, which order candidates.")]
-Chat = Annotated[Path | None, opt("FILE", "Chat of the source: one JSON object per line.")]
+RatingModel = Annotated[Path, opt("FILE", "File of rating models, which order candidates.")]
+Chat = Annotated[Path | None, opt("FILE", "Chat log of the source: one JSON object per line.")]
 Header = Annotated[
     list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="HTTP header for URLs; repeatable.")
 ]
@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
 
 
 def detect(
-    sources: Annotated[list[str], arg("SOURCE...", "Recordings, folders of them, or URLs.")],
+    sources: Annotated[list[str], arg("SOURCE...", "Recordings, folders of recordings, or URLs.")],
     clip_seconds: ClipSeconds = 30.0,
     min_gap_seconds: MinGapSeconds = 30.0,
     min_score: MinScore = 0.3,

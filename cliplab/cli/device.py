@@ -46,7 +46,7 @@ def register_in_registry(registry: typer.Typer) -> None:
 
 def doctor(
     file: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="A .tflite to check; without it, only this machine.")
+        Path | None, typer.Argument(metavar="FILE", help="A .tflite to check; default: check only this machine.")
     ] = None,
     golden: Annotated[
         Path | None,
@@ -127,7 +127,7 @@ def _say_round(done: Round, last: dict[str, Any]) -> None:
         lines += [f"{name}: {item.version}" for name, item in done.models.items() if not item.message]
     lines += list(done.warnings)
     if list(done.problems) != last.get("problems"):
-        lines += list(done.problems) or (["the registry answers again"] if last.get("problems") else [])
+        lines += list(done.problems) or (["the registry can be reached again"] if last.get("problems") else [])
     last["problems"] = list(done.problems)
     for line in lines:
         if line not in last.get("lines", ()):
@@ -147,13 +147,13 @@ def device_status(models: Models = None, as_json: AsJson = False) -> int | None:
     from cliplab.cli.tables import problem, table
 
     rows = [
-        (name, item["version"] or "-", item["previous"] or "-", "whole" if item["whole"] else "damaged")
+        (name, item["version"] or "-", item["previous"] or "-", "ok" if item["whole"] else "damaged")
         for name, item in found["models"].items()
     ]
     show(
         f"{found['name']} (client {found['client'][:8]}), {found['folder']}",
         table(("model", "in use", "before", "file"), rows),
-        f"{found['reports_waiting']} reports wait; {found['disk_free_bytes'] // 1_000_000} MB are free",
+        f"{found['reports_waiting']} reports are waiting; {found['disk_free_bytes'] // 1_000_000} MB are free",
         *[problem(f"{version}: {reason}") for version, reason in found["refused"].items()],
     )
     return FAILED if damaged else None
@@ -162,7 +162,7 @@ def device_status(models: Models = None, as_json: AsJson = False) -> int | None:
 def registry_serve(
     registry: RegistryPlace = None,
     host: Annotated[
-        str, opt("HOST", "Address to listen on; on others than this machine's, devices need tokens.")
+        str, opt("HOST", "Address to listen on; if other machines can reach it, devices need tokens.")
     ] = "127.0.0.1",
     port: Annotated[int, opt("N", "Port; 0: the system chooses one.")] = 8470,
     publish: Annotated[
@@ -207,7 +207,7 @@ def registry_device_add(
         write_json({"name": name, "token": token})
     else:
         show(token)
-        say("Put it in a file that only the device's client can read, and give that as --token-file.")
+        say("Store it in a file that only the device's client can read, and pass that file as --token-file.")
 
 
 def registry_device_list(registry: RegistryPlace = None, as_json: AsJson = False) -> None:

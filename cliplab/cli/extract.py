@@ -33,7 +33,7 @@ def extract(
         bool,
         typer.Option(
             "--distinct",
-            help="Leave out frames nearly identical to one that was kept.",
+            help="Skip frames that are nearly identical to one already written.",
         ),
     ] = False,
     seconds: Annotated[float | None, opt("S", "Stop a live source after S seconds; default: at its end.")] = None,

@@ -11,15 +11,15 @@ from cliplab.cli.everywhere import summary
 PAGE: dict[str, tuple[tuple[str, str], ...]] = {
     "Predict": (
         ("predict, score, stream", "Label videos, score one video, follow a live source"),
-        ("explain, bench", "Show what decided a score; time a model"),
+        ("explain, bench", "Explain a score; time a model"),
         ("ads, ads-learn", "Find ad breaks; learn from corrected ones"),
-        ("detect, generate, worker", "Find highlights of streams; cut clips to rate"),
+        ("detect, generate, worker", "Find highlights in streams; cut clips to rate"),
     ),
     "Train": (
-        ("train, finetune", "Train a model; train it further on other clips"),
+        ("train, finetune", "Train a model; train it further on more clips"),
         ("evaluate, compare", "Measure a model; find the best of several"),
         ("dataset", "Import, split, export and judge labelled clips"),
-        ("demo", "Do it all once with the sample clips"),
+        ("demo", "Run every step once on the sample clips"),
     ),
     "Library": (
         ("scan, reel", "Score thousands of videos; join the best moments"),
@@ -29,13 +29,13 @@ PAGE: dict[str, tuple[tuple[str, str], ...]] = {
     "Label": (
         ("studio", "Label, review and manage models in the browser"),
         ("label", "Start the studio; let a model label first"),
-        ("active", "Collect the clips that a model is unsure of"),
+        ("active", "Collect the clips that a model is unsure about"),
     ),
     "Ship": (
-        ("convert, adopt", "Write a .tflite; use one that others made"),
+        ("convert, adopt", "Write a .tflite; use one made elsewhere"),
         ("ensemble, verify", "Let models vote; compare two models"),
-        ("registry, rollout", "Keep model versions; give one to devices in stages"),
-        ("device", "Keep the models of this device current"),
+        ("registry, rollout", "Keep model versions; roll them out to devices"),
+        ("device", "Keep the models of this device up to date"),
         ("dataloop", "Write the manifest of the Dataloop app"),
     ),
     "Serve": (("host", "Serve models over HTTP or to Label Studio"),),

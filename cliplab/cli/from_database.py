@@ -19,12 +19,14 @@ _SHOWN = 10
 def dataset_from_db(
     database: Annotated[str, arg("DB", "A SQLite file, or postgresql://USER@HOST/NAME.")],
     output: Annotated[Path, opt("DIR", "The folder to write.", "-o", "--output")],
-    query: Annotated[Path | None, opt("FILE", "File with one SELECT; default: all rows of the table clips.")] = None,
+    query: Annotated[
+        Path | None, opt("FILE", "File with one SELECT statement; default: all rows of the table clips.")
+    ] = None,
     positive: Annotated[str, opt("CONDITION", "Rows that get the first label.")] = "rating >= 4",
     negative: Annotated[str, opt("CONDITION", "Rows that get the second label.")] = "rating <= 2",
     labels: Annotated[str, opt("A,B", "The names of the two labels.")] = "trick,non-trick",
     root: Annotated[Path | None, opt("DIR", "Base folder of relative paths; default: the database's folder.")] = None,
-    reference: Annotated[bool, typer.Option("--reference", help="Do not copy the clips; refer to them.")] = False,
+    reference: Annotated[bool, typer.Option("--reference", help="Do not copy the clips; keep their paths.")] = False,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:

@@ -34,15 +34,19 @@ def host_http(
     overrides: Overrides = None,
     device_option: Device = None,
     threads_option: Threads = None,
-    host: Annotated[str, opt("HOST", "Address to listen on; others than this machine's need a token.")] = "127.0.0.1",
+    host: Annotated[
+        str, opt("HOST", "Address to listen on; addresses that other machines can reach need a token.")
+    ] = "127.0.0.1",
     port: Annotated[int, opt("N", "Port; 0: the system chooses one.")] = 8000,
-    root: Annotated[Path | None, opt("DIR", "Folder of files that requests may name; default: uploads only.")] = None,
-    token_file: Annotated[Path | None, opt("FILE", "File with the token of callers; default: CLIPLAB_TOKEN.")] = None,
+    root: Annotated[Path | None, opt("DIR", "Folder whose files requests may use; default: uploads only.")] = None,
+    token_file: Annotated[
+        Path | None, opt("FILE", "File with the token that clients must send; default: CLIPLAB_TOKEN.")
+    ] = None,
     max_body_mb: Annotated[float, opt("MB", "Maximum size of an upload.")] = 500,
     max_tensor_mb: Annotated[float, opt("MB", "Maximum size of a tensor request.")] = 64,
     queue: Annotated[int, opt("N", "Requests that may wait; further ones get 429.")] = 64,
     workers: Annotated[int | None, opt("N", "Requests computed in parallel; default: one per core.")] = None,
-    timeout_seconds: Annotated[float, opt("S", "Time limit for a request's body, and for its answer.")] = 60,
+    timeout_seconds: Annotated[float, opt("S", "Time limit for a request's body, and for its response.")] = 60,
     max_megapixels: Annotated[float, opt("MP", "Maximum frame size, in millions of pixels.")] = 10,
     max_streams: Annotated[int, opt("N", "Maximum number of open WebSockets.")] = 32,
     trust_adapters: TrustAdapters = None,
@@ -89,7 +93,9 @@ def host_label_studio(
     overrides: Overrides = None,
     device_option: Device = None,
     threads_option: Threads = None,
-    host: Annotated[str, opt("HOST", "Address to listen on; others than this machine's need a token.")] = "127.0.0.1",
+    host: Annotated[
+        str, opt("HOST", "Address to listen on; addresses that other machines can reach need a token.")
+    ] = "127.0.0.1",
     port: Annotated[int, opt("N", "Port; 0: the system chooses one.")] = 9090,
     root: Annotated[Path | None, opt("DIR", "Label Studio's folder of local files; default: uploads only.")] = None,
     label_studio_url: Annotated[str | None, opt("URL", "Address of Label Studio; default: local files only.")] = None,
@@ -102,7 +108,7 @@ def host_label_studio(
         Path | None, opt("FILE", "File with Label Studio's password; default: CLIPLAB_TOKEN.")
     ] = None,
     max_video_mb: Annotated[float, opt("MB", "Maximum size of a video.")] = 500,
-    timeout_seconds: Annotated[float, opt("S", "Time limit for an answer; Label Studio waits for 100 s.")] = 100,
+    timeout_seconds: Annotated[float, opt("S", "Time limit for a response; Label Studio waits for 100 s.")] = 100,
     trust_adapters: TrustAdapters = None,
     max_windows: Annotated[int, opt("N", "Maximum number of windows per video.")] = 10_000,
     decoders: Decoders = None,

@@ -15,10 +15,10 @@ from types import FrameType
 _AGAIN = "run the same command again to resume"
 RESUME = {
     **dict.fromkeys(("train", "finetune", "scan", "extract", "dataset_prepare", "generate", "label_auto"), _AGAIN),
-    "ads": "run the same command again to resume: recordings that are analysed are not analysed again",
-    "reel": "the reel is made in one go: run the same command again to make it",
-    "predict": "predict keeps nothing: run it again, or use cliplab scan, which resumes, for large folders",
-    "worker": "the job is back in the folder: run the same command again",
+    "ads": "run the same command again to resume: finished recordings are not analysed again",
+    "reel": "a reel cannot be resumed: run the same command again",
+    "predict": "predict cannot be resumed: run it again; for large folders use cliplab scan, which resumes",
+    "worker": "the job is back in its folder: run the same command again",
 }
 _pressed = threading.Event()
 

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     cache = typer.Typer(
-        help="Show and clear the cache; its files can be made again.", no_args_is_help=True, rich_markup_mode=None
+        help="Show and clear the cache; cliplab recreates its files when needed.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
     )
     for function in (cache_show, cache_clear):
         cache.command(function.__name__.removeprefix("cache_"))(command(function))
@@ -69,7 +71,7 @@ def machine_text(report: MachineReport) -> list[Any]:
         ("TensorFlow", report.tensorflow or "not installed (needed to fine-tune, not to predict or to train a head)"),
         ("decodes", ", ".join(have)),
         ("encodes", ", ".join(write)),
-        ("weights at hand", ", ".join(name for name, there in report.weights.items() if there) or "none"),
+        ("weights found", ", ".join(name for name, there in report.weights.items() if there) or "none"),
         ("cache", f"{_size(sum(one.bytes for one in report.cache))}, {_size(report.free_bytes)} free"),
     ]
     lacking = [(one.name, ", ".join(one.missing) or "complete") for one in report.extras]
@@ -80,7 +82,7 @@ def machine_text(report: MachineReport) -> list[Any]:
         _rows(("", ""), facts),
         _rows(("extra", "lacks"), lacking),
         *problems,
-        "For a report of a fault:",
+        "For a bug report:",
         f"  {report.line()}",
     ]
 

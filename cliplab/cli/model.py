@@ -43,11 +43,12 @@ def predict(
     stride_seconds: Annotated[float | None, opt("S", "Time from one window's start to the next, in seconds.")] = None,
     top_k: Annotated[int | None, opt("K", "Show the K best labels.")] = None,
     segments: Annotated[
-        str | None, opt("LABEL", "Show the times of this label: where it reaches --min-score or its threshold.")
+        str | None,
+        opt("LABEL", "List the time ranges of this label: where its score reaches --min-score or its threshold."),
     ] = None,
     min_score: MinScoreOption = None,
     shape: Annotated[
-        Shape, opt("SHAPE", "Form of the JSON: rows, or hf as Hugging Face's video-classification pipeline.")
+        Shape, opt("SHAPE", "JSON layout: rows, or hf (as Hugging Face's video-classification pipeline).")
     ] = "rows",
     output: Annotated[Path | None, opt("FILE", "Also write the JSON to this file.", "-o", "--output")] = None,
     device_option: Device = None,
@@ -61,7 +62,7 @@ def predict(
     from cliplab import models
 
     if shape != "rows" and not as_json and output is None:
-        raise ConfigError(f"--shape {shape} is a form of the JSON, and no JSON is written. Add --json or --output FILE")
+        raise ConfigError(f"--shape {shape} is a JSON layout, but no JSON is written. Add --json or --output FILE")
 
     with bar() as progress:
         report = models.predict(
@@ -98,15 +99,15 @@ def evaluate(
         str | None,
         opt(
             "SPLIT",
-            "Clips to measure: train, validation, test or all. Default: test, or else validation, or else the figures "
-            "that training kept, or all clips.",
+            "Clips to measure: train, validation, test or all. Default: the first that exists of test, validation, the "
+            "figures stored by training, and all clips.",
         ),
     ] = None,
     cross_validate: Annotated[
         bool,
         typer.Option(
             "--cross-validate",
-            help="Train and measure in folds of whole groups: for small datasets and untrained configs.",
+            help="Train and measure in folds of whole groups; for small datasets and untrained configs.",
         ),
     ] = False,
     leave_one_group_out: Annotated[
@@ -139,7 +140,7 @@ def evaluate(
         if split is not None or cross_validate or leave_one_group_out:
             from adapters.errors import ConfigError
 
-            raise ConfigError("--segment-metrics measures recordings. Leave --split and --cross-validate out")
+            raise ConfigError("--segment-metrics measures whole recordings. Remove --split and --cross-validate")
         keys = parsed(overrides, device_option, threads_option)
         return _evaluate_breaks(model, data, output, keys, force, trust_adapters or (), as_json)
     with bar() as progress:

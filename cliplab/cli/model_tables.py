@@ -49,6 +49,14 @@ def _windows(result: VideoResult, report: PredictReport) -> Table:
     return table((">start", ">end", "labels"), rows)
 
 
+def _decoded(report: TrainReport) -> str:
+    """How much was decoded: clips, or views where augmented copies were decoded too."""
+    clips = sum(report.clips.get(split, 0) for split in ("train", "validation"))
+    if report.decoded_clips > clips:
+        return f"{report.decoded_clips} views of {clips} clips decoded (augmented copies included)"
+    return f"{counted(report.decoded_clips, 'clip')} decoded"
+
+
 def epoch_name(log: EpochLog) -> str:
     """Which epoch it is, counted from 1 as people do: "fine-tuning epoch 2"."""
     return f"{'fine-tuning ' if log.phase == 'fine_tune' else ''}epoch {log.epoch + 1}"
@@ -86,7 +94,7 @@ def training(report: TrainReport, epochs: bool = True) -> Shown:
         *([f"the last {LAST_EPOCHS} of {len(report.epochs)} epochs"] if left_out and epochs else []),
         *([table(names, rows)] if epochs else []),
         f"{report.output_path}: labels {', '.join(report.labels)}; {clips} clips; {report.stopped}, "
-        f"{best}{reached}; {report.decoded_clips} clips decoded, {report.seconds:.1f} s",
+        f"{best}{reached}; {_decoded(report)}, {report.seconds:.1f} s",
         *_held_out(report),
         *(problem(f"left out: {reason}") for reason in report.skipped),
         *(["", *conversion(report.conversion)] if report.conversion else []),
@@ -148,9 +156,7 @@ def evaluation(item: Evaluation) -> Shown:
         shown += ["", _threshold_table(report)]
     if report.labels_without_clips:
         shown.append(
-            problem(
-                f"none of the clips ({item.measured_on}) has the label {quoted_list(report.labels_without_clips, 10)}"
-            )
+            problem(f"no clip ({item.measured_on}) has the label {quoted_list(report.labels_without_clips, 10)}")
         )
     shown += [problem(f"left out: {after(clip.path, clip.error or '')}") for clip in item.skipped]
     shown += [problem(f"gate: {failure}") for failure in item.failures]

@@ -75,23 +75,23 @@ Device = Annotated[str | None, opt("DEVICE", "cpu or gpu (key device); default: 
 Threads = Annotated[int | None, opt("N", "Processor cores (key num_threads); default: the model's.", "--threads")]
 MinScoreOption = Annotated[
     str | None,
-    opt("X", "Leave out labels that score lower; best: the thresholds that training chose."),
+    opt("X", "Omit labels with lower scores; best: the thresholds that training chose."),
 ]
 Optimize = Annotated[
     str | None,
-    opt("FIGURE", "Choose the thresholds of --min-score best by f1, accuracy, precision@P or recall@R."),
+    opt("FIGURE", "Measure that chooses the thresholds for --min-score best: f1, accuracy, precision@P or recall@R."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")]
 
 
-Prompt = Annotated[str | None, opt("TEXTS", "Look for words; needs --prompt-model.")]
+Prompt = Annotated[str | None, opt("TEXTS", "Find what these texts describe; needs --prompt-model.")]
 PromptModel = Annotated[
     Path | None,
     opt("DIR", "Folder of an image and a text network (docs/prompts.md)."),
 ]
-NeutralPrompt = Annotated[str | None, opt("TEXTS", "With --prompt: what other pictures show.")]
+NeutralPrompt = Annotated[str | None, opt("TEXTS", "With --prompt: texts that describe everything else.")]
 
 
 def one_output(argument: Path | None, option: Path | None) -> Path:
@@ -103,7 +103,7 @@ def one_output(argument: Path | None, option: Path | None) -> Path:
     if option is not None and argument is None:
         return option
     received = "none" if argument is None else f"{argument} and --output {option}"
-    raise ConfigError(f"one output is needed, got {received}. Name it once: as an argument, or with --output PATH")
+    raise ConfigError(f"one output is required, got {received}. Give it once: as an argument, or with --output PATH")
 
 
 def parsed_devices(devices: str | None, multi_gpu: bool) -> Devices:
@@ -115,7 +115,9 @@ def parsed_devices(devices: str | None, multi_gpu: bool) -> Devices:
     if devices != "all" and not (devices.isascii() and devices.isdigit() and int(devices) >= 1):
         raise ConfigError(f"--devices must be a whole number of at least 1, or all, got {devices!r}")
     if multi_gpu and devices != "all":
-        raise ConfigError(f"--multi-gpu means --devices all, got --devices {devices} too. Give one of them")
+        raise ConfigError(
+            f"--multi-gpu means --devices all, but --devices {devices} is given too. Give only one of them"
+        )
     return "all" if devices == "all" else int(devices)
 
 
@@ -136,7 +138,7 @@ def training_keys(
     for key, value in given.items():
         if value is not None and key in keys:
             option = "--epochs" if key == "num_epochs" else f"--{key.replace('_', '-')}"
-            raise ConfigError(f"{option} is short for --set {key}=..., got both. Give one of them")
+            raise ConfigError(f"{option} is short for --set {key}=..., but both are given. Give only one of them")
     chosen = {key: value for key, value in given.items() if value is not None}
     # Whoever sets one of them by hand asks for gradient steps, even where the value is the default.
     if further:  # of fine-tuning the backbone's layers too
@@ -147,7 +149,7 @@ def training_keys(
     for key, value in others.items():
         if value is not None and key in keys:
             option = f"--{key.replace('_', '-')}"
-            raise ConfigError(f"{option} is short for --set {key}=..., got both. Give one of them")
+            raise ConfigError(f"{option} is short for --set {key}=..., but both are given. Give only one of them")
     return keys | chosen | solver | {key: value for key, value in others.items() if value is not None}
 
 
@@ -159,6 +161,6 @@ def parsed(assignments: list[str] | None, device: str | None = None, threads: in
     keys = parse_assignments(assignments or [])
     for option, key, value in (("--device", "device", device), ("--threads", "num_threads", threads)):
         if value is not None and key in keys:
-            raise ConfigError(f"{option} is short for --set {key}=..., got both. Give one of them")
+            raise ConfigError(f"{option} is short for --set {key}=..., but both are given. Give only one of them")
         keys |= {} if value is None else {key: value}
     return keys

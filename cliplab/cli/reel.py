@@ -20,7 +20,9 @@ def register(app: typer.Typer) -> None:
 
 
 def reel(
-    highlights: Annotated[Path, arg("HIGHLIGHTS", "The highlights.json of cliplab scan, or what detect -o wrote.")],
+    highlights: Annotated[
+        Path, arg("HIGHLIGHTS", "The highlights.json of cliplab scan, or the output of cliplab detect -o.")
+    ],
     output: Annotated[Path | None, arg("OUTPUT", "The video to write, X.mp4.")] = None,
     output_option: OutputOption = None,
     top: Annotated[int, opt("N", "At most N clips.")] = 50,
@@ -29,7 +31,7 @@ def reel(
         opt("X", "Minimum score; best: the threshold that training chose; default: 0.85 (detect's candidates: 0)."),
     ] = None,
     label: Annotated[
-        str | None, opt("LABEL", "With several prompts: the one whose score counts; default: the best of them.")
+        str | None, opt("LABEL", "With several prompts: the one whose score counts; default: the highest.")
     ] = None,
     duration: Annotated[float | None, opt("S", "At most S seconds; default: all clips.")] = None,
     transitions: Annotated[
@@ -80,7 +82,7 @@ def _summary(report: ReelReport) -> list[str]:
         clip, at = placed.clip, float(placed.first / shown.fps)
         lines.append(f"{at:8.2f} s  {clip.score:.3f}  {clip.start:.2f}-{clip.end:.2f} s  {printable(clip.path)}")
     for source in report.skipped:
-        what = "set aside" if source.failed else "left out"
+        what = "skipped" if source.failed else "left out"
         # Reasons of failures begin with the path.
         reason = source.reason.removeprefix(f"{source.path}: ")
         lines.append(f"{what}: {printable(source.path)}: {printable(reason)}")

@@ -35,9 +35,9 @@ def registry_manifest(
     metrics: Annotated[Path | None, opt("FILE", "Its figures: evaluation.json, or a bundle's metrics.json.")] = None,
     keep_best: Annotated[
         str | None,
-        opt("METRIC", "Use the model that is best by this metric (lower for loss, error, latency and size)."),
+        opt("METRIC", "Make the model current that is best by this metric (lower for loss, error, latency and size)."),
     ] = None,
-    current: Annotated[str | None, opt("NAME", "Use this model.")] = None,
+    current: Annotated[str | None, opt("NAME", "Make this model the current one.")] = None,
     next_name: Annotated[
         str | None,
         opt("PREFIX", "With --add: name it as the next version, PREFIX_v002.tflite; alone: print that name."),

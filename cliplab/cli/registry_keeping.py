@@ -152,5 +152,5 @@ def _key_lines(report: KeysReport) -> list[str]:
 
 def _publish_lines(report: PublishReport) -> list[str]:
     lines = [f"{role}: version {number}, expires {report.expires[role]}" for role, number in report.versions.items()]
-    what = "what devices see has changed" if report.changed else "what devices see is unchanged"
+    what = "devices will see changes" if report.changed else "nothing changes for devices"
     return [*lines, what, *(f"note: {text}" for text in report.warnings)]

@@ -18,7 +18,7 @@ RegistryOption = Annotated[
     opt("PATH|URL", "Registry: a folder, or postgresql://...; default: CLIPLAB_REGISTRY, or your own."),
 ]
 Reason = Annotated[str, opt("TEXT", "Reason, kept in the history.")]
-Who = Annotated[str, opt("NAME", "Who does this; default: CLIPLAB_USER, or this user.")]
+Who = Annotated[str, opt("NAME", "Name for the history; default: CLIPLAB_USER, or the system user.")]
 Reference = Annotated[
     str,
     arg("MODEL", "NAME@VERSION, NAME@ENVIRONMENT, or NAME for its highest version."),
@@ -53,7 +53,9 @@ def registry_upload(
     description: Annotated[str, opt("TEXT", "Description.")] = "",
     metrics: Annotated[Path | None, opt("FILE", "Its evaluation.json, or a JSON object of names and numbers.")] = None,
     parent: Annotated[str | None, opt("NAME@VERSION", "Version that it was trained from.")] = None,
-    data: Annotated[Path | None, opt("DATA", "File of clips that it was trained on; its digest is kept.")] = None,
+    data: Annotated[
+        Path | None, opt("DATA", "File of clips that it was trained on; the registry keeps its digest.")
+    ] = None,
     registry: RegistryOption = None,
     who: Who = "",
     trust_adapters: TrustAdapters = None,
@@ -272,7 +274,7 @@ def registry_lineage(reference: Reference, registry: RegistryOption = None, as_j
     show(
         found.version.full_name,
         f"follows: {found.before or 'nothing'}",
-        f"trained from: {' <- '.join(found.ancestors) or 'not said (--parent)'}",
+        f"trained from: {' <- '.join(found.ancestors) or 'unknown (set it with --parent)'}",
         f"trained from it: {', '.join(found.descendants) or 'nothing'}",
         *facts,
         _event_table(list(found.events)),
@@ -358,7 +360,7 @@ def _show_folder(report: FolderReport, as_json: bool) -> None:
     if as_json:
         write_json(report.to_json())
         return
-    lines = [f"written: {name}" for name in report.written] + [f"there already: {name}" for name in report.skipped]
+    lines = [f"written: {name}" for name in report.written] + [f"already there: {name}" for name in report.skipped]
     lines += [f"current: {report.current}"] if report.current else []
     show(*lines, *(f"note: {note}" for note in report.notes))
 

@@ -22,7 +22,7 @@ Reason = Annotated[str, opt("TEXT", "Reason, kept in the history.")]
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     group = typer.Typer(
-        help="Give a new version to devices in stages, and withdraw it if it is worse.",
+        help="Roll out a new version to devices in stages, and withdraw it if it is worse.",
         no_args_is_help=True,
         rich_markup_mode=None,
     )
@@ -49,8 +49,12 @@ def rollout_start(
     min_devices: Annotated[int, opt("N", "Devices that must report before a stage ends.")] = 5,
     stage_minutes: Annotated[float, opt("M", "Minimum length of a stage, in minutes.")] = 60.0,
     silent_minutes: Annotated[float, opt("M", "A device counts as failed after M minutes without a report.")] = 360.0,
-    on_drift: Annotated[str, opt("ACTION", "If the distribution of scores changes: halt, pause or ignore.")] = "halt",
-    manual: Annotated[bool, typer.Option("--manual", help="Widen only on command; it still halts by itself.")] = False,
+    on_drift: Annotated[
+        str, opt("ACTION", "What to do if the distribution of scores changes: halt, pause or ignore.")
+    ] = "halt",
+    manual: Annotated[
+        bool, typer.Option("--manual", help="Start each stage by hand; halting stays automatic.")
+    ] = False,
     force: Force = False,
     reason: Reason = "",
     dry_run: DryRun = False,
@@ -157,7 +161,7 @@ def _shown(report: RolloutReport) -> list[Any]:
 
     found = report.rollout
     lines: list[Any] = [
-        f"{found.id}: {found.state}, {found.percent:g}% of the fleet has {found.model} {found.candidate} instead of "
+        f"{found.id}: {found.state}, {found.percent:g}% of the devices have {found.model} {found.candidate} instead of "
         f"{found.control} ({found.environment}, stage {found.stage + 1} of {len(found.settings.stages)})"
     ]
     verdict = report.watched.verdict

@@ -54,7 +54,9 @@ def scan(
     ] = None,
     output: Annotated[Path | None, arg("OUTPUT", "The file of highlights; default: highlights.json.")] = None,
     output_option: OutputOption = None,
-    min_score: Annotated[str, opt("X", "Minimum score of a highlight, or best (as trained).")] = "0.7",
+    min_score: Annotated[
+        str, opt("X", "Minimum score of a highlight, or best (the threshold chosen in training).")
+    ] = "0.7",
     label: Label = None,
     prompt: Prompt = None,
     prompt_model: PromptModel = None,
@@ -76,14 +78,14 @@ def scan(
         WantedPrecision | None,
         opt(
             "P",
-            "float32, float16, dynamic, int8, or auto: int8 where its measured cost is small.",
+            "float32, float16, dynamic, int8, or auto (int8 if its measured loss is small).",
         ),
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Try videos again that could not be decoded.")
+        bool, typer.Option("--retry-failed", help="Retry videos that could not be decoded.")
     ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Keep looking for new videos until interrupted.")] = False,
-    settle_seconds: Annotated[float, opt("S", "With --watch: time between two looks.")] = 10.0,
+    settle_seconds: Annotated[float, opt("S", "With --watch: seconds between two searches for new videos.")] = 10.0,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
@@ -139,7 +141,7 @@ def _places(
     """Model, library and output. With a prompt there is no model, so that each argument moves up one place."""
     if has_prompt:
         if output is not None:
-            raise ConfigError(f"with --prompt no MODEL is given: LIBRARY [OUTPUT], got {bundle} before them")
+            raise ConfigError(f"with --prompt, give only LIBRARY [OUTPUT] and no MODEL, got {bundle} before them")
         return None, bundle, None if library is None else Path(library)
     if library is None:
         raise ConfigError("LIBRARY is missing: cliplab scan MODEL LIBRARY [OUTPUT]")
@@ -225,7 +227,7 @@ class _ProgressReporter:
 
 def _line(now: ScanProgress) -> str:
     left = "" if now.seconds_left is None else f", {_duration(now.seconds_left)} left"
-    skipped = f", {now.failed:,} set aside" if now.failed else ""
+    skipped = f", {now.failed:,} skipped" if now.failed else ""
     return (
         f"Processed {now.done:,} of {now.to_score:,} videos: {now.videos_per_second:.1f} videos/s, "
         f"{now.video_seconds / 3600:.2f} h of video{left}{skipped}"
@@ -248,7 +250,7 @@ def _summary(report: ScanReport) -> list[str]:
         f"Results saved to: {printable(report.output)}",
     ]
     if report.failed:
-        lines.append(f"Set aside: {report.failed:,}")
+        lines.append(f"Skipped (could not be read): {report.failed:,}")
         lines += [f"  {printable(path)}: {error}" for path, error in report.failures]
         more = report.failed - len(report.failures)
         lines += [f"  and {more:,} more, see {printable(report.output)}"] if more > 0 else []

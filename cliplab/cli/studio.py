@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _SHOWN_CLASSES, _SHOWN_FAILED = 20, 5
 Port = Annotated[int, opt("N", "Port; 0: the system chooses one.")]
-Host = Annotated[str, opt("HOST", "Address to listen on; others than this machine's need a token.")]
+Host = Annotated[str, opt("HOST", "Address to listen on; addresses that other machines can reach need a token.")]
 Labels = Annotated[str | None, opt("A,B", "Classes in order; default: those of the folder, or the browser asks.")]
 OutputFile = Annotated[
     Path | None,
@@ -154,7 +154,10 @@ def _on_ready(data_dir: Path, as_json: bool) -> Callable[[str], object]:
         if as_json:
             write_row({"url": url})
         else:
-            say(f"the studio of {data_dir} is at {url}\nCtrl-C ends it; every label is stored as soon as it says saved")
+            say(
+                f"the studio of {data_dir} is at {url}\nPress Ctrl-C to stop it; a label is stored as soon as the "
+                "page says saved"
+            )
 
     return show
 
@@ -165,7 +168,7 @@ def label_auto(
     output: Annotated[
         Path | None, opt("FILE", "Also write the pre-labels as JSON; default: labels.db only.", "-o", "--output")
     ] = None,
-    threshold: Annotated[float, opt("X", "Minimum best score; other items go to review.")] = 0.8,
+    threshold: Annotated[float, opt("X", "Minimum score of a pre-label; other items go to review.")] = 0.8,
     overrides: Overrides = None,
     device_option: Device = None,
     threads_option: Threads = None,

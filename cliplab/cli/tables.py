@@ -149,7 +149,7 @@ def prepared(report: PrepareReport) -> Shown:
     splits = ", ".join(f"{count} {name}" for name, count in report.splits.items())
     return [
         f"Dataset prepared: {sum(report.frames.values()):,} frames of {clips:,} clips ({splits}), "
-        f"{report.decoded:,} decoded and {reused:,} there already",
+        f"{report.decoded:,} new and {reused:,} already there",
         *(f"  - {label}: {count:,}" for label, count in report.frames.items()),
         f"  - Saved to: {report.output}",
         *(problem(f"left out: {reason}") for reason in report.skipped),
@@ -158,9 +158,9 @@ def prepared(report: PrepareReport) -> Shown:
 
 def extracted(report: ExtractReport) -> Shown:
     """Frames, those that were there, those that looked alike, and every source that failed."""
-    alike = f", {report.alike:,} left out as nearly identical" if report.alike else ""
+    alike = f", {report.alike:,} skipped as nearly identical" if report.alike else ""
     return [
-        f"Frames extracted: {report.frames:,} new, {report.existing:,} there already{alike}, of "
+        f"Frames extracted: {report.frames:,} new, {report.existing:,} already there{alike}, from "
         f"{report.sources:,} sources",
         f"  - Saved to: {report.output}",
         f"  - Index: {report.index}",

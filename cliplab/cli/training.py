@@ -58,7 +58,7 @@ def train(
     ] = None,
     cross_validate: Annotated[
         bool,
-        typer.Option("--cross-validate", help="First estimate the accuracy on groups of clips held out of training."),
+        typer.Option("--cross-validate", help="First estimate the accuracy by cross-validation over groups of clips."),
     ] = False,
     overrides: Overrides = None,
     devices: OnDevices = None,
@@ -117,7 +117,9 @@ def finetune(
 
     if base_model is not None:  # the arguments are then DATA and OUTPUT
         if output is not None:
-            raise ConfigError(f"--base-model {base_model} takes the place of MODEL, got {model} too. Give one of them")
+            raise ConfigError(
+                f"--base-model {base_model} replaces MODEL, but {model} is given too. Give only one of them"
+            )
         data, output = Path(model), data
     if data is None:
         raise ConfigError("finetune takes MODEL and DATA, or DATA with --base-model FILE. Name the labelled clips")

@@ -245,7 +245,7 @@ def clips_train(
 def clips_ab_start(
     b: str | Path, a: str | Path | None = None, model: str | Path = DEFAULT_MODEL, share: float = 0.5
 ) -> AbTest:
-    """Compare two versions of the models of ratings; see ``start_ab``.
+    """Compare two versions of the rating models; see ``start_ab``.
 
     Args:
         b: The other version, X.skops.

@@ -101,7 +101,7 @@ class Database:
         if self.path is None:
             raise StorageError(f"{self.name}: is on a server. Back it up with pg_dump, or export the ratings")
         if target.exists():
-            raise StorageError(f"{target}: already exists. Name another path")
+            raise StorageError(f"{target}: already exists. Use another path")
         with translated(self.name):
             copy_sqlite(self.path, target)
 
@@ -140,8 +140,8 @@ class Database:
             if len(rows) == 1 and rows[0] in known:
                 return str(rows[0])
             raise StorageError(
-                f"{self.name}: has version {', '.join(map(repr, rows)) or 'none'}, and this cliplab knows "
-                f"{', '.join(known)}. It is of a later cliplab, or of another program: update cliplab, or name another "
+                f"{self.name}: has version {', '.join(map(repr, rows)) or 'none'}; this cliplab knows "
+                f"{', '.join(known)}. A newer cliplab or another program wrote it. Update cliplab, or use another "
                 "database"
             )
         if "clips" in tables:
@@ -149,7 +149,8 @@ class Database:
             return _SEED
         if tables and self.is_sqlite:
             raise StorageError(
-                f"{self.name}: is a database of something else (tables {', '.join(sorted(tables)[:5])}). Name another"
+                f"{self.name}: is a database of another program (tables {', '.join(sorted(tables)[:5])}). Use another "
+                "database"
             )
         return None
 
@@ -160,8 +161,8 @@ class Database:
         missing = [column.name for column in CLIPS.columns if column.name not in columns]
         if missing:
             raise StorageError(
-                f"{self.name}: its table clips has no column {', '.join(missing)}, so it is not a clip database. Name "
-                "another, or add the columns as the guide shows them"
+                f"{self.name}: its table clips has no column {', '.join(missing)}, so it is not a clip database. Use "
+                "another database, or add the columns (docs/guides/clips.md)"
             )
 
 

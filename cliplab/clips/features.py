@@ -1,4 +1,4 @@
-"""The features of a clip: what a model of ratings learns from, by the same names and rules for every clip."""
+"""The features of a clip: what a rating model learns from, by the same names and rules for every clip."""
 
 from __future__ import annotations
 

@@ -237,8 +237,8 @@ class ClipManager:
         gone = [int(row.id) for row in rows if not Path(row.filepath).exists()]
         if len(gone) == len(rows) > 1 and not dry_run:
             raise StorageError(
-                f"{self.database.name}: none of the {len(rows)} files is there, the first being {rows[0].filepath}. "
-                "Nothing was removed: check that the disk is mounted and that you are in the folder that the paths "
+                f"{self.database.name}: none of the {len(rows)} files exists; the first is {rows[0].filepath}. "
+                "Nothing was removed. Check that the disk is mounted and that you are in the folder that the paths "
                 "are relative to"
             )
         if not dry_run and gone:
@@ -456,4 +456,4 @@ def _require_storable(name: str, value: str | None) -> None:
     with suppress(UnicodeEncodeError):
         if value is None or ("\0" not in value and value.encode()):
             return
-    raise ClipError(f"{name} must be text in UTF-8 that is not empty, got {value!r:.80}. Rename the file")
+    raise ClipError(f"{name} must be non-empty UTF-8 text, got {value!r:.80}. Rename the file")

@@ -15,7 +15,7 @@ IntArray = npt.NDArray[np.int64]
 _FOLDS, _REPEATS = 5, 4
 _FEW, _REPEATS_OF_FEW = 40, 8  # clips: folds of few hold few pairs
 _RESAMPLES = 500
-_RESAMPLES_OF_RANKS = 400  # each ranks all clips anew
+_RESAMPLES_OF_RANKS = 400  # each ranks all clips again
 _DIFFERENT = 0.05  # on 0..1: clips nearer than a fifth of a star are in no order
 _FEWEST_SOURCES = 5
 

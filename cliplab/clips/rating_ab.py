@@ -1,4 +1,4 @@
-"""Two versions of a model of ratings side by side: which source is ordered by which, and how people like the clips."""
+"""Two versions of a rating model side by side: which source is ordered by which, and how people like the clips."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class AbTest:
     """A comparison that is under way.
 
     Attributes:
-        name: What draws the arms; another name draws anew.
+        name: What draws the arms; another name draws again.
         share_b: How many sources are ordered by B, 0..1.
         started_at: Ratings from then on count; ISO 8601, UTC.
         a: The file of models A, a copy of what was named.
@@ -139,7 +139,7 @@ def read_ab(model: str | Path) -> AbTest | None:
     try:
         value = parse_json(read_regular_bytes(path, _MOST_BYTES, BundleError))
         if value["format"] != _FORMAT or not 0 < float(value["share_b"]) < 1:
-            raise ValueError("it is of another form")
+            raise ValueError("it has another layout")
         texts = {name: str(value[name]) for name in ("name", "started_at")}
         files = {arm: str(path.with_name(Path(str(value[arm])).name)) for arm in ARMS}
         return AbTest(share_b=float(value["share_b"]), **texts, **files)
@@ -147,8 +147,8 @@ def read_ab(model: str | Path) -> AbTest | None:
         return None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(
-            f"{path}: is not a comparison of models, or is damaged ({error}). End it with cliplab clips ab-stop, and "
-            "begin it again"
+            f"{path}: is not a comparison of models, or is damaged ({error}). End it with cliplab clips ab-stop, then "
+            "start it again"
         ) from None
 
 
@@ -163,20 +163,20 @@ def start_ab(model: str | Path, b: str | Path, a: str | Path | None = None, shar
 
     Raises:
         ConfigError: A comparison is under way, the versions are one, or the share is not allowed.
-        BundleError: A file is not one of models of ratings.
+        BundleError: A file is not one of rating models.
         StorageError: The copies cannot be written.
     """
     first, second, target = Path(model if a is None else a), Path(b), ab_path(model)
     if isinstance(share_b, bool) or not 0 < share_b < 1:
         raise ConfigError(f"the share of B must be above 0 and below 1, got {share_b!r}")
     if target.exists():
-        raise ConfigError(f"{target}: a comparison is under way. End it first: cliplab clips ab-stop")
+        raise ConfigError(f"{target}: a comparison is already running. End it first: cliplab clips ab-stop")
     for path in (first, second):
         if not path.is_file():
             raise ConfigError(f"{path}: no such file. cliplab clips train writes one")
         read_models(path)
     if first.read_bytes() == second.read_bytes():
-        raise ConfigError(f"{first} and {second} are the same models. Name two versions")
+        raise ConfigError(f"{first} and {second} are the same models. Give two different versions")
     copies = {arm: target.with_name(f"{Path(model).stem}.{arm}.skops") for arm in ARMS}
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -143,7 +143,9 @@ class _Clips:
 def _kind(path: str | Path) -> str:
     kind = Path(path).suffix.lower()
     if kind not in (".csv", ".json", ".parquet"):
-        raise DatasetError(f"{path}: ratings are kept as X.csv, X.json or X.parquet. Name such a file")
+        raise DatasetError(
+            f"{path}: ratings are stored as X.csv, X.json or X.parquet. Use a name with one of these suffixes"
+        )
     return kind
 
 

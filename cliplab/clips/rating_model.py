@@ -1,4 +1,4 @@
-"""A model of ratings for one type of clips, and the file that holds those of all types: skops, never pickle."""
+"""A rating model for one type of clips, and the file that holds those of all types: skops, never pickle."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def read_models(path: Path) -> dict[str, RatingModel]:
     """
     if path.suffix.lower() in (".pkl", ".pickle", ".joblib"):
         raise BundleError(
-            f"{path}: is a pickle, which can run anything and is not opened. Train again from the ratings with "
+            f"{path}: is a pickle, which can run any code, so it is not opened. Train again from the ratings with "
             "cliplab clips train"
         )
     _, load = _skops()
@@ -130,11 +130,11 @@ def read_models(path: Path) -> dict[str, RatingModel]:
         with zipfile.ZipFile(path) as archive:
             size = sum(item.file_size for item in archive.infolist())
         if size > _MOST_BYTES:
-            raise BundleError(f"{path}: unpacks to {size:,} bytes, and at most {_MOST_BYTES:,} are read")
+            raise BundleError(f"{path}: unpacks to {size:,} bytes; at most {_MOST_BYTES:,} are allowed")
         content = load(path, trusted=_TRUSTED)
         if content["format"] != _FORMAT:
             raise BundleError(
-                f"{path}: has format {content['format']!r}, and this cliplab reads {_FORMAT}. Train again with "
+                f"{path}: has format {content['format']!r}; this cliplab reads {_FORMAT}. Train again with "
                 "cliplab clips train"
             )
         return {str(kind): _model(values) for kind, values in content["models"].items()}
@@ -144,7 +144,7 @@ def read_models(path: Path) -> dict[str, RatingModel]:
         raise
     except Exception as error:  # whatever skops finds in a file that is not its own
         raise BundleError(
-            f"{path}: is not a model of ratings, or is damaged: {error}. Train again: cliplab clips train"
+            f"{path}: is not a rating model, or is damaged: {error}. Train again: cliplab clips train"
         ) from error
 
 
@@ -156,7 +156,7 @@ def _model(values: Mapping[str, Any]) -> RatingModel:
         np.asarray(values["table"]["spread"], np.float64),
     )
     if len(table.names) != len(table.widths) or {table.usual.shape, table.spread.shape} != {(sum(table.widths),)}:
-        raise ValueError("its features do not fit each other")
+        raise ValueError("its features do not match each other")
     _check_trees(values["regressor"], len(table.usual))
     return RatingModel(**{**values, "table": table, "clip_ids": tuple(map(int, values["clip_ids"]))})
 
@@ -176,12 +176,12 @@ def _check_trees(regressor: Any, columns: int) -> None:
             and (nodes.feature[nodes.children_left != -1] >= 0).all()
             and ((nodes.children_left == -1) == (nodes.children_right == -1)).all()
         ):
-            raise ValueError("a tree of it leads nowhere")
+            raise ValueError("one of its trees is incomplete")
 
 
 def _skops() -> tuple[Any, Any]:
     try:
         from skops.io import dump, load
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "skops", "clips", "models of ratings") from error
+        raise MissingExtraError(error.name or "skops", "clips", "a rating model") from error
     return dump, load

@@ -100,10 +100,8 @@ def _train(kind: str, clips: RatedClips, old: RatingModel | None, trained_at: st
     targets, weight = clips.consensus.quality, clips.consensus.weight
     table = feature_table(clips.features)
     if np.ptp(targets) < 1e-3 or not table.names:
-        why = "all clips are rated alike" if table.names else "the clips have no features that are numbers"
-        return TrainingResult(
-            kind, False, f"{kind}: {why}, so that nothing can be learned", None, None, None, None, None
-        )
+        why = "all clips have the same rating" if table.names else "the clips have no numeric features"
+        return TrainingResult(kind, False, f"{kind}: {why}, so nothing can be learned", None, None, None, None, None)
     rows, division = table.matrix(clips.features), divide(clips.sources, seed)
 
     def held_out(learner: str, allowed: IntArray) -> Float64Array:

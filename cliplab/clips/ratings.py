@@ -191,8 +191,8 @@ class RatingBasedTrainer:
         if version in (None, FEATURES_VERSION):
             return True
         _log.warning(
-            "%s: the model of %s clips learned from features of version %s, and this cliplab measures version %s. It "
-            "does not serve: run cliplab clips features, then cliplab clips train",
+            "%s: the model of %s clips learned from features of version %s, but this cliplab measures version %s. It "
+            "is not used. Run cliplab clips features, then cliplab clips train",
             self.model_path,
             kind,
             version,
@@ -212,10 +212,13 @@ class RatingBasedTrainer:
         old = self.model_path.with_suffix(".pkl")
         if self.model_path.suffix in (".pkl", ".pickle"):
             raise BundleError(
-                f"{self.model_path}: models are kept as .skops, because a pickle can run anything. Name a .skops file"
+                f"{self.model_path}: models are stored as .skops, because a pickle can run any code. Use a name that "
+                "ends in .skops"
             )
         if old.exists() and not self.model_path.exists():
-            _log.warning("%s is a pickle and is not opened; %s is trained from the ratings", old, self.model_path)
+            _log.warning(
+                "%s is a pickle, which is not opened; %s is trained from the ratings instead", old, self.model_path
+            )
 
     def _busy(self, holder: str) -> AdapterError:
-        return StorageError(f"{self.model_path}: {holder} is training. Wait for it, or end it")
+        return StorageError(f"{self.model_path}: {holder} is training. Wait until it finishes, or stop it")

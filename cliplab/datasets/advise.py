@@ -76,8 +76,8 @@ def dataset_advise(
     adapter = open_model(model, overrides, trust_adapters)
     if not adapter.scores_items:
         raise ConfigError(
-            f"{model}: its head sees several frames in their order, and advice solves heads that score each frame or "
-            "clip by itself. Name another model, such as efficientnet_lite0"
+            f"{model}: its head uses the order of frames, but advice trains heads that score each frame or "
+            "clip separately. Use another model, such as efficientnet_lite0"
         )
     dataset, notes = _usable(read_dataset(data), adapter.config["task"] == "multi_label")
     exclusive = adapter.config["task"] == "single_label" and all(len(item.labels) == 1 for item in dataset)
@@ -122,7 +122,7 @@ def _advised(
     exclusive: bool,
     same_files: Sequence[Sequence[Path]],
 ) -> AdvisedClips:
-    """Clips that could be read as heads see them, files of the same bytes in one group, as for training."""
+    """Clips that could be read as heads see them, identical files in one group, as for training."""
     from cliplab.datasets.advise_figures import AdvisedClips, compact
 
     labels = tuple(label for label in dataset.labels if any(label in item.labels for item in examples))
@@ -154,7 +154,9 @@ def _usable(dataset: Dataset, multi_label: bool) -> tuple[Dataset, list[str]]:
     several = multi_label or any(len(item.labels) > 1 for item in dataset)
     kept = [item for item in dataset if item.labels or several]
     if several and not multi_label:
-        notes.append("some clips have several labels: each label is decided by itself, and a clip is right if all are")
+        notes.append(
+            "some clips have several labels: each label is judged separately, and a clip is right if all its labels are"
+        )
     if len(kept) < len(dataset):
         notes.append(f"{len(dataset) - len(kept)} clips without a label are left out")
     counts = replace(dataset, examples=tuple(kept)).counts()
@@ -165,7 +167,7 @@ def _usable(dataset: Dataset, multi_label: bool) -> tuple[Dataset, list[str]]:
     if len(used) > MOST_CLASSES:
         largest = set(sorted(used, key=lambda label: -counts[label])[:MOST_CLASSES])
         notes.append(
-            f"{len(used)} classes: everything is about the {MOST_CLASSES} with the most clips, without the others"
+            f"{len(used)} classes: the analysis covers the {MOST_CLASSES} with the most clips and ignores the others"
         )
         kept = [replace(item, labels=tuple(name for name in item.labels if name in largest)) for item in kept]
         kept = [item for item in kept if item.labels]

@@ -1,4 +1,4 @@
-"""Clips that look alike: copies that were encoded anew, and groups that nobody wrote down."""
+"""Clips that look alike: copies that were encoded again, and groups that nobody wrote down."""
 
 from __future__ import annotations
 

@@ -92,8 +92,8 @@ def _with_figures(report: AdviseReport, looks: Looks, seed: int, on_progress: On
     if learned(report):
         return replace(report, issues=find_label_issues(clips, scores.probabilities))
     note = (
-        "neither likely wrong labels nor what more clips would bring is listed: scores that are no better than chance "
-        "say nothing of them"
+        "likely wrong labels and the benefit of more clips are not estimated: scores no better than chance "
+        "say nothing about them"
     )
     # The points stay: that they do not rise is what a person should see.
     return replace(report, curve=LearningCurve(report.curve.points, (), ()), warnings=(*report.warnings, note))

@@ -52,19 +52,19 @@ def with_interval(figure: Figure) -> str:
 
 def _figure(report: AdviseReport, figure: Figure) -> Finding:
     base = report.clips.largest_share
-    where = f"{figure.groups} groups" if figure.groups > 1 else "1 group, so that unseen groups were not measured"
+    where = f"{figure.groups} groups" if figure.groups > 1 else "1 group, so unseen groups could not be measured"
     unseen = "groups" if figure.groups > 1 else "clips"
     text = (
         f"Accuracy on unseen {unseen}: {with_interval(figure)}, {figure.clips} clips in {where}; always "
         f"answering the largest class gives {base:.2f}."
     )
     if learned(report):
-        return Finding("figure", False, text, "Read it together with what is said of look-alikes and shortcuts.")
+        return Finding("figure", False, text, "Read it together with the findings on look-alikes and shortcuts.")
     return Finding(
         "figure",
         True,
-        f"Nothing was learned that can be shown: {text}",
-        "Check that the labels can be seen in the clips; try a model that sees motion, or label more clips.",
+        f"The model did not measurably learn anything: {text}",
+        "Check that the labels are visible in the clips; try a model that sees motion, or label more clips.",
     )
 
 
@@ -90,11 +90,11 @@ def _alike(report: AdviseReport, figure: Figure) -> list[Finding]:
         text = f"{numbers}: no sign that the figure comes from the source videos."
         return [Finding("groups", False, text, "Nothing to do, if the groups are the recordings.")]
     part = "most" if lost > (alike.control - report.clips.largest_share) / 2 else "part"
-    unsure = "" if low > 0 else f" The difference is unsure, with so few groups: {low:+.2f} to {high:+.2f}."
+    unsure = "" if low > 0 else f"There are few groups, so the difference is uncertain: {low:+.2f} to {high:+.2f}."
     where = "the source video" if figure.groups == figure.clips else "the source video or the place"
     text = f"{numbers}: {part} of the figure may be {where}, not the class.{unsure}"
     step = (
-        f"Expect nearer {apart:.2f} on new sources. Write the true recording of each clip as its group "
+        f"Expect about {apart:.2f} on new sources. Write the true recording of each clip as its group "
         "(proposed_groups.csv is a start), and label clips from more sources, the same sources for all classes."
     )
     return [Finding("groups", True, text, step)]
@@ -105,7 +105,7 @@ def _not_judged(alike: Alike) -> list[Finding]:
     if alone is None:
         return []
     text = (
-        f"At a likeness of {alone.likeness:.2f}, {alone.reason}: these clips do not show whether the model knows "
+        f"At a likeness of {alone.likeness:.2f}, {alone.reason}: these clips cannot show whether the model recognises "
         "the class or its source."
     )
     return [Finding("groups", True, text, "Label clips of this class from other places, cameras and days.")]
@@ -124,7 +124,7 @@ def _shortcuts(report: AdviseReport, figure: Figure) -> list[Finding]:
         best = [*single[:_SHOWN], *whole]
         listed = "; ".join(f"{with_interval(item.figure)} from {_PHRASES.get(item.name, item.name)}" for item in best)
         text = (
-            f"Shortcut: without looking at what happens, a tiny model gets {listed}. The real one gets "
+            f"Shortcut: a tiny model that ignores the action reaches {listed}. The real model reaches "
             f"{figure.accuracy:.2f}; the largest class is {base:.2f}."
         )
         found.append(Finding("shortcuts", True, text, _same_for_all([item.name for item in best])))
@@ -152,7 +152,7 @@ _REMEDIES = {
     "sharpness": "take the clips of all classes from the same cameras and encoders",
     "colour": "film each class in the same places, or augment colours",
     SOURCE_NAME: "take the clips of all classes from the same sources, and write the source as the group",
-    ALL: "make the clips of all classes alike in shape, length, light and source",
+    ALL: "use clips of the same shape, length, light and source for all classes",
 }
 
 
@@ -201,19 +201,23 @@ def _labels(report: AdviseReport) -> list[Finding]:
         for item in issues[:_SHOWN]
     )
     more = f"; and {len(issues) - _SHOWN} more" if len(issues) > _SHOWN else ""
-    text = f"{len(issues)} of {len(report.examples)} labels are likely wrong, or their clips hard: {shown}{more}."
-    return [Finding("labels", False, text, "Look at these clips first (label_issues.csv), and correct what is wrong.")]
+    text = (
+        f"{len(issues)} of {len(report.examples)} labels are likely wrong, or their clips are difficult: {shown}{more}."
+    )
+    return [Finding("labels", False, text, "Check these clips first (label_issues.csv), and correct wrong labels.")]
 
 
 def _confusion(report: AdviseReport) -> list[Finding]:
     if not report.confusions:
         return []
     shown = "; ".join(
-        f"{item.clips} of {item.of} clips of {item.label!r} are taken for {item.taken_for!r}"
+        f"{item.clips} of {item.of} clips of {item.label!r} are predicted as {item.taken_for!r}"
         for item in report.confusions[:_SHOWN]
     )
     worst = report.confusions[0]
-    step = f"Label clips that show the difference of {worst.label!r} and {worst.taken_for!r}, or join the classes."
+    step = (
+        f"Label clips that show the difference between {worst.label!r} and {worst.taken_for!r}, or merge the classes."
+    )
     return [Finding("confusion", False, f"Classes that are confused: {shown}.", step)]
 
 
@@ -221,12 +225,10 @@ def _more_clips(report: AdviseReport) -> list[Finding]:
     found = []
     gains = [gain for gain in report.curve.classes if gain.gain >= 0.005][:_SHOWN]
     if gains:
-        text = f"More clips, if the other classes grow alike: {'; '.join(map(gain_words, gains))}."
-        found.append(
-            Finding("clips", False, text, f"Label {gains[0].label!r} first, from sources that are not there yet.")
-        )
+        text = f"More clips (if the other classes grow in proportion): {'; '.join(map(gain_words, gains))}."
+        found.append(Finding("clips", False, text, f"Label {gains[0].label!r} first, from new sources."))
     elif report.curve.points and report.curve.points[-1].accuracy < 1:
-        text = "More clips of these sources are not shown to help: the curve is flat."
+        text = "More clips of these sources probably do not help: the curve is flat."
         found.append(Finding("clips", False, text, "Label other sources, or use another model."))
     return found
 
@@ -244,5 +246,5 @@ def gain_words(gain: Gain) -> str:
         ends = [min(gain.value + end, 1.0) for end in (gain.gain, *gain.interval)]
         return f"{gain.now + gain.clips} clips: about {ends[0]:.2f} ({ends[1]:.2f} to {ends[2]:.2f})"
     what = f"{gain.clips} more clips of {gain.label!r}"
-    unsure = ", quite unsure" if high - low > max(10, 2 * 100 * gain.gain) else ""
+    unsure = ", very uncertain" if high - low > max(10, 2 * 100 * gain.gain) else ""
     return f"{what}: about {100 * gain.gain:+.0f} points (95% interval {low:+d} to {high:+d}{unsure})"

@@ -35,7 +35,7 @@ class ExtractReport:
         index: The index of all pictures in it.
         sources: Sources that were read to their end, or were finished before.
         frames: Pictures that this call wrote.
-        existing: Pictures that were there already.
+        existing: Pictures that were already there.
         alike: Frames that were dropped since a picture that is nearly identical was kept.
         errors: A sentence for each source that could not be read, or not to its end.
     """
@@ -91,7 +91,7 @@ def extract(
     live = [str(one) for one in sources if is_live(str(one))]
     listed = [*find_videos(one for one in sources if not is_live(str(one))), *live]
     if not listed:
-        raise ConfigError("no source was given. Name video files, folders or a stream")
+        raise ConfigError("no source was given. Give video files, folders or a stream")
     root = Path(os.path.abspath(output_dir))
     report = ExtractReport(str(root), str(root / INDEX_NAME))
     note, progress = on_note or (lambda text: None), on_progress or (lambda *values: None)
@@ -201,7 +201,7 @@ class _Output:
 @contextmanager
 def _opened(root: Path) -> Iterator[_Output]:
     def busy(holder: str) -> StorageError:
-        return StorageError(f"{root}: {holder} extracts into it. Wait for it to end, or name another folder.")
+        return StorageError(f"{root}: {holder} is extracting into it. Wait until it finishes, or use another folder.")
 
     try:
         root.mkdir(parents=True, exist_ok=True)

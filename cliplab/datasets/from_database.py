@@ -172,7 +172,7 @@ def _read(database: str | Path, query: str) -> list[Mapping[str, Any]]:
         raise ConfigError(f"{text.partition('://')[0]}://... is not supported. Give a SQLite file, or postgresql://...")
     else:
         if not Path(text).is_file():
-            raise StorageError(f"{text}: there is no such file. Name the database")
+            raise StorageError(f"{text}: there is no such file. Give the path of the database")
         url = sa.make_url("sqlite://")
         options = {"creator": lambda: _read_only(Path(text))}
     try:
@@ -209,12 +209,12 @@ def _examples(
     where = next((name for name in _PATHS if name in rows[0]), None)
     if where is None:
         raise DatasetError(
-            f"no column of the answer names the clip's file: one of {', '.join(_PATHS)} is needed, and there are "
-            f"{', '.join(map(str, rows[0]))}. Name it in --query, such as SELECT video AS filepath, ..."
+            f"the query returns no column with the clip's file: one of {', '.join(_PATHS)} is required; it returns "
+            f"{', '.join(map(str, rows[0]))}. Rename the column in --query, such as SELECT video AS filepath, ..."
         )
     missing = [column for terms in wanted for column, _, _ in terms if column not in rows[0]]
     if missing:
-        raise DatasetError(f"the answer has no column {missing[0]}; there are {', '.join(map(str, rows[0]))}")
+        raise DatasetError(f"the query returns no column {missing[0]}; it returns {', '.join(map(str, rows[0]))}")
     source = next((name for name in _SOURCES if name in rows[0]), None)
     examples, clips, problems, neither, both, seen = [], dict(report.clips), [], 0, 0, set()
     for row in rows:
@@ -224,7 +224,7 @@ def _examples(
             continue
         path = Path(os.path.abspath(base / str(row[where] or "")))
         if path in seen or not path.is_file():
-            problems.append(f"{row[where]!r:.200}: {'is named twice' if path in seen else 'there is no such file'}")
+            problems.append(f"{row[where]!r:.200}: {'occurs twice' if path in seen else 'there is no such file'}")
             continue
         seen.add(path)
         label = names[fits.index(True)]

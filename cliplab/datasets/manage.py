@@ -102,7 +102,7 @@ def dataset_import(
 def _folder(path: str | Path) -> Path:
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
-        raise DatasetError(f"{folder}: must be the folder of the videos, and is a file")
+        raise DatasetError(f"{folder}: is a file; the folder of the videos is required")
     return folder
 
 
@@ -172,11 +172,11 @@ def dataset_export(
     options: dict[str, Any] = {} if media is None else {"media": media}
     if options and not find_format(format).holds_videos:
         holding = " and ".join(name for name in FORMATS if find_format(name).holds_videos)
-        raise DatasetError(f"media goes with the formats that hold the videos, {holding}; got {format!r}")
+        raise DatasetError(f"media is only for formats that contain the videos ({holding}), got {format!r}")
     if frame_rate is not None:
         if not find_format(format).counts_frames:
             counting = ", ".join(name for name in FORMATS if find_format(name).counts_frames)
-            raise DatasetError(f"a frame rate goes with the formats that count frames, {counting}; got {format!r}")
+            raise DatasetError(f"a frame rate is only for formats that count frames ({counting}), got {format!r}")
         options["frame_rate"] = frame_rate
     require_new(output, force)
     dataset, left_out = (read_dataset(data), []) if only is None else _of_classes(read_dataset(data), only)
@@ -251,5 +251,5 @@ def _seconds(path: Path) -> float:
     except AdapterError as error:
         raise ValueError(str(error)) from error
     if seconds is None:
-        raise ValueError(f"{path}: its length is not known")
+        raise ValueError(f"{path}: its length is unknown")
     return seconds

@@ -86,7 +86,7 @@ def dataset_prepare(
         StorageError: The output exists, or cannot be written.
     """
     if merge and force:
-        raise ConfigError("merge keeps the dataset that is there and force replaces it. Give one of them")
+        raise ConfigError("merge keeps the existing dataset, but force replaces it. Give only one of them")
     root = Path(os.path.abspath(output))
     listing = root / FILE_NAME
     if not merge:
@@ -95,7 +95,9 @@ def dataset_prepare(
     known = _known(listing)
     if merge:
         if not listing.is_file():
-            raise StorageError(f"{listing}: there is no dataset to merge with. Leave --merge out, or name its folder")
+            raise StorageError(
+                f"{listing}: there is no dataset to merge with. Remove --merge, or give the folder of the dataset"
+            )
         dataset = _merged(read_dataset(listing, format="coco"), dataset)
     fps = _rate(fps, known.fps if merge else None, listing)
     check_dataset(dataset, allow_missing=True)
@@ -184,7 +186,9 @@ def _folder_of(item: Example, fps: float) -> str:
     """``<label>/<video>-<digest>``: another for another stretch or rate, and for a file that has changed."""
     label = item.label
     if label.startswith(".") or any(mark in label for mark in "/\\\0"):
-        raise DatasetError(f"{label!r} cannot be a folder's name. Rename that class, or train on the labels directly")
+        raise DatasetError(
+            f"{label!r} cannot be the name of a folder. Rename that class, or train on the labels directly"
+        )
     try:
         state = item.path.stat()
     except OSError as error:
@@ -206,7 +210,7 @@ def _write_frames(item: Example, folder: Path, fps: float) -> None:
             for number, (_, frame) in enumerate(shown, 1):
                 _write_synced(temporary / f"{number:06d}.jpg", _jpeg(frame))
         if not number:
-            raise MediaError(f"{item.path}: no frame is shown in it. Correct its seconds, or leave it out")
+            raise MediaError(f"{item.path}: it contains no frame. Correct its start and end, or leave it out")
         os.rename(temporary, folder)
     except OSError as error:
         raise storage_error(folder, error) from error
@@ -290,8 +294,8 @@ def _rate(wanted: float | None, known: float | None, listing: Path) -> float:
         raise ConfigError(f"fps must be frames per second above 0 and at most 1000, got {fps!r}")
     if known is not None and fps != known:
         raise ConfigError(
-            f"{listing}: has {known:g} frames per second, got {fps:g}, and a dataset has one rate. Leave --fps out to "
-            "merge, or prepare it anew with --force"
+            f"{listing}: has {known:g} frames per second, got {fps:g}; a dataset has one frame rate. Omit --fps to "
+            "merge, or prepare it again with --force"
         )
     return fps
 

@@ -111,8 +111,8 @@ def _samples_folder(samples: str | Path | None) -> Path:
     folder = CHECKOUT_SAMPLES if samples is None else Path(samples)
     if not (folder / "dataset.jsonl").is_file() or not (folder / "broadcast.mp4").is_file():
         raise DatasetError(
-            f"{folder}: holds no dataset.jsonl and broadcast.mp4. The sample clips come with the source checkout and "
-            "not with the installed package: run the demo there, or name its samples folder with --samples"
+            f"{folder}: contains no dataset.jsonl and broadcast.mp4. The sample clips come with the source repository, "
+            "not with the installed package. Run the demo there, or give its folder samples with --samples"
         )
     return folder
 

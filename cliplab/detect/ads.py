@@ -135,10 +135,10 @@ def find_ads(
         return AdsReport((_followed(str(named[0]), events, on_event),), _name(model), str(profile))
     paths = find_videos(named)
     if not paths:
-        raise ConfigError("no recording is named. Give a file or a folder of videos")
+        raise ConfigError("no recording is given. Give a file or a folder of videos")
     outputs = _Outputs(paths, output, merge, cut, explain, force)
     if cues is not None and len(paths) > 1:
-        raise ConfigError(f"cues belong to one recording, got {len(paths)}. Name one of them")
+        raise ConfigError(f"cues belong to one recording, got {len(paths)}. Give only one of them")
     adapter, digest = (
         (None, "") if model is None else (open_model(model, trust_adapters=trust_adapters), model_digest(model))
     )
@@ -175,9 +175,11 @@ def _name(model: str | Path | None) -> str | None:
 def _refuse_with_follow(named: Sequence[str | Path], unfit: dict[str, Any]) -> None:
     given = [name for name, value in unfit.items() if value is not None]
     if given:
-        raise ConfigError(f"{given[0]} goes with a recording that is complete, not with follow. Leave one of them out")
+        raise ConfigError(
+            f"{given[0]} is only for complete recordings and cannot be used with follow. Remove one of them"
+        )
     if len(named) != 1:
-        raise ConfigError(f"follow takes one recording, got {len(named)}. Name one of them")
+        raise ConfigError(f"follow takes one recording, got {len(named)}. Give only one of them")
 
 
 def _followed(
@@ -210,17 +212,18 @@ class _Outputs:
         if self.merge is not None:
             require_rule(self.merge)
             if self.output is None:
-                raise ConfigError("merge says how to keep marks of an output. Give --output too")
+                raise ConfigError("merge decides how existing marks in the output are kept. Also give --output")
         if self.cut is not None and several:
             raise ConfigError(
-                f"cut makes one file of one recording, got {len(self.paths)} recordings. Name one of them"
+                f"cut writes one file from one recording, got {len(self.paths)} recordings. Give only one of them"
             )
         if self.output is not None:
             require_format(self.marks(self.paths[0]))
             if several and not self._is_suffix():
                 raise ConfigError(
-                    f"output {self.output} is one file and there are {len(self.paths)} recordings. Give a suffix, as "
-                    ".edl: each has its marks beside it"
+                    f"output {self.output} is one file, but there are {len(self.paths)} recordings. Give a suffix "
+                    "such as "
+                    ".edl: each recording then gets its marks beside it"
                 )
         self._require_apart()
         for path in self.paths:
@@ -232,7 +235,7 @@ class _Outputs:
         written = [self.marks(self.paths[0]) if self.output is not None else None, self.cut]
         for target in written:
             if target is not None and any(_same(target, path) for path in self.paths):
-                raise ConfigError(f"{target}: is the recording itself, which is never replaced. Name another output")
+                raise ConfigError(f"{target}: is the recording itself, which is never replaced. Use another output")
 
     def _require_apart(self) -> None:
         """Two recordings whose results would have one name, as those of a.mp4 and a.mkv, are refused."""
@@ -243,7 +246,10 @@ class _Outputs:
             for path in self.paths:
                 other = made.setdefault(place(path), path)
                 if other != path:
-                    raise ConfigError(f"{name}: {path} and {other} would both be {place(path)}. Name them one by one")
+                    raise ConfigError(
+                        f"{name}: {path} and {other} would both be written to {place(path)}. Run the command for each "
+                        "of them separately"
+                    )
 
     def _is_suffix(self) -> bool:
         text = str(self.output)

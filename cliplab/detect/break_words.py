@@ -16,7 +16,7 @@ _EDGE_WORDS = {
     "aspect_change": "change of the picture's shape",
 }
 _ROW_WORDS = {
-    "ad_scores": ("the model takes its pictures for advertising", "the model takes its pictures for programme"),
+    "ad_scores": ("the model classifies its pictures as advertising", "the model classifies its pictures as programme"),
     "shot_rate": ("shots change fast", "shots change slowly"),
     "logo": ("the station's logo is absent", "the station's logo is present"),
     "speech": ("little speech", "much speech"),
@@ -67,7 +67,7 @@ def _unknown(observations: Observations, name: str, inside: np.ndarray) -> bool:
 
 def _edge(verb: str, seconds: float, edge: Mapping[str, float]) -> str:
     if edge.get("recording_end"):
-        return f"{verb} with the recording." if verb == "Ends" else "Is on when the recording begins."
+        return f"{verb} with the recording." if verb == "Ends" else "Has already started when the recording begins."
     found = [words for name, words in _EDGE_WORDS.items() if edge.get(name, 0.0) >= _SEEN]
     if edge.get("cut_strength", 0.0) >= _SEEN:
         found.append("cut")

@@ -36,5 +36,5 @@ def cut_out(
         # To its very end, also where the last frame is shown longer than declared.
         kept.append((begin, duration_seconds + 1.0))
     if not kept:
-        raise MediaError(f"{path}: is one break from beginning to end, so nothing would be left. It is not cut.")
+        raise MediaError(f"{path}: is one break from start to end, so nothing would remain. It is not cut.")
     return copy_parts(path, kept, output)

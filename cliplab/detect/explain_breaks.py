@@ -209,10 +209,10 @@ def _reasons(breaks: Sequence[AdBreak], notes: Sequence[str]) -> list[str]:
             f"{number}  {_clock(one.start_seconds, True)} to {_clock(one.end_seconds, True)}, "
             f"{one.end_seconds - one.start_seconds:.2f} s, confidence {one.confidence:.2f}. "
         )
-        other = f" Considered too: {one.alternatives[0].what}." if one.alternatives else ""
+        other = f" Alternative: {one.alternatives[0].what}." if one.alternatives else ""
         lines += textwrap.wrap(plot_text(head + " ".join(one.why) + other, 600), _CHARACTERS, subsequent_indent="    ")
     if len(breaks) > _LISTED:
-        lines.append(f"and {len(breaks) - _LISTED} more breaks; --json lists why each is one")
+        lines.append(f"and {len(breaks) - _LISTED} more breaks; --json lists the reasons for each")
     if not breaks:
         lines.append("No break was found.")
     for note in notes[:4]:

@@ -64,7 +64,7 @@ def follow_ads(
         model: A saved model that scores frames; None: evidence only.
         profile: As for ``find_ads``.
         label: As for ``find_ads``.
-        output: A file of marks, which is written anew with each break that has ended.
+        output: A file of marks, which is written again with each break that has ended.
         delay_seconds: How long after an edge a break is reported, at least 5. More gives the decoder more to see.
         growing_seconds: How long a file may stay as it is before it is taken to be complete; None: 20 s.
         force: Replace an output that exists.
@@ -87,7 +87,9 @@ def follow_ads(
         require_new(output, force)
     adapter = None if model is None else open_model(model, trust_adapters=trust_adapters)
     if adapter is not None and not adapter.scores_frames:
-        raise ConfigError(f"{model}: scores clips, and a recording is followed frame by frame. Name a model of frames")
+        raise ConfigError(
+            f"{model}: scores clips, but a growing recording is followed frame by frame. Use a frame model"
+        )
     index = None if adapter is None else ad_index(adapter, label)
     return _follow(
         source,
@@ -178,7 +180,7 @@ class _Watcher:
             self._logo_due = self.end * (1 + _LOGO_SHARE)
             self.seen.logo = self.logo.find()
         nothing = np.zeros(0, np.float32)
-        sound = Sound(nothing, nothing, nothing, ["the sound is not heard"])
+        sound = Sound(nothing, nothing, nothing, ["the sound is not analysed"])
         sound = sound if self.ears is None else self.ears.until(self.end)
         seen = gather(self.seen, sound, self.end, [], None, sound.notes)
         times, strength, kinds = merge_cuts(sorted(self.cuts), silence_cuts(sound.levels, self.end), self.end)

@@ -100,7 +100,7 @@ def write_marks(
     if merge is not None and Path(path).exists():
         theirs = read_intervals(path, frame_rate=frame_rate, duration_seconds=duration_seconds, video=video).intervals
         merged = merge_marks(marks, theirs, merge)
-        notes.append(f"{path}: {len(theirs)} marks were there, {len(marks)} were found, {len(merged)} are written")
+        notes.append(f"{path}: {len(theirs)} existing marks, {len(marks)} new marks, {len(merged)} written")
         marks = merged
     write_intervals(
         path,

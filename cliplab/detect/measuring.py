@@ -102,7 +102,7 @@ def evaluate_breaks(
         extents = tuple((each.start_seconds, each.end_seconds) for each in found.breaks)
         rows.append(RecordingBreaks(extents, truth, found.duration_seconds, found.unknown))
     if not rows:
-        raise DatasetError(f"{data}: no recording could be read: {skipped[0][1] if skipped else 'there is none'}")
+        raise DatasetError(f"{data}: no recording could be read: {skipped[0][1] if skipped else 'the folder has none'}")
     report = measure_breaks(rows)
     if output is not None:
         target = Path(output)
@@ -189,7 +189,7 @@ def learn_breaks(
     require_new(output, force)
     paths = find_videos([recordings] if isinstance(recordings, str | Path) else recordings)
     if not paths:
-        raise ConfigError("no recording is named. Give a file or a folder of videos")
+        raise ConfigError("no recording is given. Give a file or a folder of videos")
     truth = breaks_beside(paths, breaks)
     adapter = None if model is None else open_model(model, trust_adapters=trust_adapters)
     digest = "" if model is None else model_digest(model)

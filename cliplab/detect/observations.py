@@ -157,17 +157,17 @@ def load_observations(path: str | Path) -> Observations:
     Raises:
         MediaError: It is missing, damaged, of another version, or not such a file.
     """
-    advice = "Remove it and run the command again, which makes it anew."
+    advice = "Remove it and run the command again."
     try:
         arrays = _read_arrays(path)
         head = json.loads(arrays.pop("head").tobytes())
         if head["version"] != VERSION:
             raise MediaError(f"{path}: has version {head['version']!r} of observations, not {VERSION}. {advice}")
         if head.pop("digest") != _digest(head, arrays):
-            raise MediaError(f"{path}: its content is not what was stored (damaged). {advice}")
+            raise MediaError(f"{path}: it is damaged (its digest differs). {advice}")
         duration, grid = float(head["duration_seconds"]), float(head["grid_seconds"])
         if not (math.isfinite(duration) and duration >= 0 and math.isfinite(grid) and grid > 0):
-            raise ValueError("a length that is not a number of seconds")
+            raise ValueError("the length is not a number of seconds")
         return Observations(
             times=arrays["times"],
             ad_scores=arrays["ad_scores"],
@@ -194,11 +194,11 @@ def _read_arrays(path: str | Path) -> dict[str, Any]:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         # Sizes as declared, before anything is unpacked.
         if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
-            raise ValueError("larger than any recording's observations")
+            raise ValueError("it is larger than any recording's observations")
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
     if any(array.dtype.kind not in "fu" or array.size > _MOST_VALUES for array in arrays.values()):
-        raise ValueError("arrays that are not of such a file")
+        raise ValueError("it contains unknown arrays")
     return arrays
 
 

@@ -53,7 +53,7 @@ def ad_index(adapter: BaseModelAdapter, label: str | None = None) -> int:
     found = [place for place, name in enumerate(names) if name.lower().replace(" ", "_") in _AD_WORDS]
     if len(found) != 1:
         raise ConfigError(
-            f"the model does not say which of its labels means an ad. Name it with --label; it has "
+            f"it is unknown which label of the model means an ad. Give it with --label; the model has "
             f"{', '.join(names[:20])}"
         )
     return found[0]
@@ -143,7 +143,7 @@ def watch(
     elif adapter is not None and index is not None:
         _score_windows(video, adapter, index, seen, duration, on_progress)
     if not seen.looks.seconds:
-        raise MediaError(f"{video.info.path}: has no frame to look at.")
+        raise MediaError(f"{video.info.path}: contains no frames.")
     return seen
 
 
@@ -256,7 +256,7 @@ def _score_windows(
             if on_progress is not None:
                 on_progress("score", min(clip.start, duration), duration)
     except MediaError as error:
-        seen.notes.append(f"the model could not score all of it ({error})")
+        seen.notes.append(f"the model could not score the whole recording ({error})")
     scorer.finish()
 
 

@@ -61,7 +61,7 @@ class RepetitionIndex:
             self._base.executescript(_SCHEMA)
         except sqlite3.Error as error:
             raise StorageError(
-                f"{path}: cannot be used as an index of repetitions ({error}). Name another file"
+                f"{path}: cannot be used as an index of repetitions ({error}). Use another file"
             ) from None
 
     def __enter__(self) -> Self:

@@ -82,7 +82,7 @@ def hear(path: str | Path, start_seconds: float, duration: float, audio_stream: 
         sound.notes.append(f"the sound could not be decoded after {done:.2f} s ({ffmpeg_reason(error)})")
     set_levels(sound, energy, heard)
     if heard.any() and np.nanmax(sound.levels) <= FLOOR_DB + 1:
-        sound.notes.append("the sound is silent from beginning to end (--audio-stream chooses another)")
+        sound.notes.append("the sound is silent from start to end (choose another stream with --audio-stream)")
     return sound
 
 
@@ -230,7 +230,7 @@ def _choose(path: str | Path, container: Any, wanted: int | None, notes: list[st
     streams = container.streams.audio
     if wanted is not None and not 0 <= wanted < len(streams):
         count = "no sound stream" if not streams else f"sound streams 0 to {len(streams) - 1}"
-        raise ConfigError(f"{path}: has {count}; got --audio-stream {wanted}. Name one that it has")
+        raise ConfigError(f"{path}: has {count}; got --audio-stream {wanted}. Choose one that it has")
     if not streams:
         notes.append("the recording has no sound: silence, speech, music and loudness are unknown")
         return None

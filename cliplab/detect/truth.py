@@ -51,13 +51,16 @@ def _marks_of(recording: Path, marks: str | Path, recordings: int) -> Path:
         options = [folder]
     else:
         raise DatasetError(
-            f"{marks}: is the marks of one recording, and there are {recordings}. Give a folder of marks, or a suffix "
+            f"{marks}: holds the marks of one recording, but there are {recordings}. Give a folder of marks, or a "
+            "suffix "
             "such as .edl for the file beside each recording"
         )
     for path in options:
         if path.is_file():
             return path
-    raise DatasetError(f"{recording}: its breaks are unknown: there is no {options[0]}. Write it, even if it is empty")
+    raise DatasetError(
+        f"{recording}: its breaks are unknown: {options[0]} does not exist. Create it, even if it is empty"
+    )
 
 
 def labelled_breaks(data: str | Path, label: str) -> dict[str, tuple[Extent, ...]]:
@@ -88,7 +91,8 @@ def labelled_breaks(data: str | Path, label: str) -> dict[str, tuple[Extent, ...
             here.append((example.start_seconds, example.end_seconds))
     if not any(rows.values()):
         raise DatasetError(
-            f"{data}: has no stretch of {label!r} with a start and an end. Give stretches of recordings, or a folder "
+            f"{data}: has no time range of {label!r} with a start and an end. Give time ranges in recordings, or a "
+            "folder "
             "of recordings with a file of marks (.edl) beside each"
         )
     return {video: tuple(join_extents(extents)) for video, extents in rows.items()}

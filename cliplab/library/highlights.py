@@ -43,7 +43,7 @@ def read_highlights(path: Path) -> dict[str, Any]:
         or value.get("version") != HIGHLIGHTS_VERSION
     ):
         raise DatasetError(
-            f"{path}: is not a highlights.json of version {HIGHLIGHTS_VERSION}. Give what cliplab scan wrote."
+            f"{path}: is not a highlights.json of version {HIGHLIGHTS_VERSION}. Give a file that cliplab scan wrote."
         )
     import jsonschema
 
@@ -51,7 +51,8 @@ def read_highlights(path: Path) -> dict[str, Any]:
         jsonschema.validate(value, _schema())
     except jsonschema.ValidationError as error:
         raise DatasetError(
-            f"{path}: {error.json_path} is not as a scan writes it ({error.message:.200}). Scan again."
+            f"{path}: {error.json_path} does not have the form that cliplab scan writes ({error.message:.200}). Scan "
+            "again."
         ) from None
     return {**value, "highlights": sorted(value["highlights"], key=lambda row: -float(row["score"]))}
 

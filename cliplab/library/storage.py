@@ -58,17 +58,19 @@ def require_folder(library: str) -> None:
     if not is_remote(library):
         if not os.path.isdir(library):
             what = "is a file; cliplab score takes one video" if os.path.exists(library) else "there is no such folder"
-            raise ConfigError(f"{library}: {what}. Name the folder that holds the videos")
+            raise ConfigError(f"{library}: {what}. Give the folder that contains the videos")
         return
     fs, path = _open(library)
     try:
         found = _tried(lambda: fs.isdir(path))
     except OSError as error:
         raise ConfigError(
-            f"{library}: cannot be reached ({_reason(error)}). Check the address and the rights"
+            f"{library}: cannot be reached ({_reason(error)}). Check the address and your access rights"
         ) from error
     if not found:
-        raise ConfigError(f"{library}: there is no such folder. Check the address, and that you may list it")
+        raise ConfigError(
+            f"{library}: there is no such folder. Check the address, and that you have permission to list it"
+        )
 
 
 def walk(url: str) -> Iterator[VideoFile | UnreadablePath]:
@@ -173,15 +175,13 @@ def what_changed(file: VideoFile) -> str | None:
     try:
         info = _tried(lambda: fs.info(path))
     except FileNotFoundError:
-        return "vanished during the scan. The next scan looks for it again."
+        return "was removed during the scan. The next scan looks for it again."
     except OSError as error:
         return f"could not be read from the storage ({_reason(error)}). The next scan tries it again."
     if int(info["size"] or 0) != file.size_bytes:
-        return (
-            f"changed during the scan, from {file.size_bytes:,} to {info['size'] or 0:,} bytes. The next scan takes it."
-        )
+        return f"changed during the scan, from {file.size_bytes:,} to {info['size'] or 0:,} bytes. Scan again."
     return (
-        None if _stamp(file.path, info) == file.mtime_ns else "was written to during the scan. The next scan takes it."
+        None if _stamp(file.path, info) == file.mtime_ns else "was modified during the scan. The next scan includes it."
     )
 
 
@@ -220,7 +220,7 @@ class StoredVideo:
         try:
             data = _tried(lambda: self._fs.cat_file(self._name, start=start, end=end))
             if len(data) != end - start:
-                raise OSError(errno.EIO, f"{len(data)} of {end - start} bytes came")
+                raise OSError(errno.EIO, f"only {len(data)} of {end - start} bytes arrived")
         except OSError as error:
             self.failure = f"could not be read from the storage ({_reason(error)}). The next scan tries it again."
             raise
@@ -252,7 +252,7 @@ class _Reader(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._video.size_bytes}[whence]
         if base + offset < 0:
-            raise OSError(errno.EINVAL, "a place before the begin")
+            raise OSError(errno.EINVAL, "a position before the start")
         self._at = base + offset
         return self._at
 
@@ -296,7 +296,7 @@ def _filesystem(protocol: str, fresh: bool) -> Any:
         ) from error
     except ValueError as error:
         raise ConfigError(
-            f"{protocol}:// is not a storage that fsspec knows ({error}). Use s3://, gs:// or a path"
+            f"{protocol}:// is not a storage type that fsspec supports ({error}). Use s3://, gs:// or a path"
         ) from error
 
 

@@ -154,5 +154,5 @@ def _limit() -> int:
     except ValueError:
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise ConfigError(f"CLIPLAB_STORAGE_GB is {text!r} and must be gigabytes, 0 or more")
+        raise ConfigError(f"CLIPLAB_STORAGE_GB is {text!r}; it must be a number of gigabytes, 0 or more")
     return int(value * 1e9)

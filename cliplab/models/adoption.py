@@ -104,12 +104,12 @@ def _levels(
     """The config's mean and scale, in levels."""
     if value_range is not None:
         if mean is not None or std is not None:
-            raise ConfigError(f"the range {value_range} says the same as mean and std do: give one or the other")
+            raise ConfigError(f"the range {value_range} replaces mean and std. Give only one of them")
         if value_range not in RANGES:
             raise ConfigError(f"the range must be one of {', '.join(RANGES)}, got {value_range!r}")
         return dict(zip(("mean", "scale"), RANGES[value_range], strict=True))
     if (mean is None) != (std is None):
-        raise ConfigError("mean and std go together: give both, or a range such as -1:1")
+        raise ConfigError("mean and std must be given together. Give both, or a range such as -1:1")
     if mean is None or std is None:
         return {}
     means, stds = ([float(value)] if isinstance(value, (int, float)) else [*map(float, value)] for value in (mean, std))

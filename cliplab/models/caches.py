@@ -20,12 +20,12 @@ KINDS = {
     "weights": "downloaded weights",
     "movinet": "weights of MoViNet as read from their files",
     "tfhub_modules": "downloads of TensorFlow Hub",
-    "models": "models that scans on a cluster sent here",
+    "models": "models that cluster scans copied here",
     "storage": "blocks of files from remote storage",
-    "observations": "what recordings were seen to hold, for ad breaks",
+    "observations": "analyses of recordings, for ad breaks",
     "webdataset": "clips unpacked from shards",
     "studio": "pictures and sound of the studio's pages",
-    "studio_scores": "scores of items that a studio is still storing",
+    "studio_scores": "scores that a studio has not stored yet",
 }
 # Not cache: digests that were trusted at the first download, and what a studio has not stored yet.
 KEPT = ("first_use.json", "studio_scores")

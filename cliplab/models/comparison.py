@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _FEW_CLIPS = 5
 _SEED = 0
 _NOT_HERE = (
-    "the weights are not on this machine. Name the model with --models to download them, or give a file of them with "
+    "the weights are not on this machine. Give the model with --models to download them, or give a weights file with "
     "--set NAME.weights=PATH"
 )
 REPORT, PICTURE = "comparison.json", "comparison.png"
@@ -100,7 +100,7 @@ def compare(
     dataset, notes = _pooled(data)
     if any(len(example.labels) != 1 for example in dataset.examples) and "task" not in changes:
         changes["task"] = "multi_label"
-        notes.append("clips have several labels or none, so that each class is judged by itself (task multi_label)")
+        notes.append("some clips have several labels or none, so each class is judged separately (task multi_label)")
     with local_weights(models is not None):
         opened, left_out = open_models(models, vary or {}, changes, trust_adapters)
         measured = _measure_all(opened, dataset, left_out, on_progress, on_line)
@@ -137,7 +137,7 @@ def _pooled(data: str | Path) -> tuple[Dataset, list[str]]:
 
     dataset = read_dataset(data)
     if not dataset.examples:
-        raise DatasetError(f"{data}: holds no labelled clips. Label some, or name another dataset")
+        raise DatasetError(f"{data}: contains no labelled clips. Label some, or use another dataset")
     return replace(dataset, examples=tuple(replace(one, split=None) for one in dataset.examples)), list(dataset.notes)
 
 
@@ -197,8 +197,8 @@ def _require_effect(vary: Mapping[str, Sequence[Any]], measured: _Measurements) 
     """ConfigError where no value of the keys changes anything that is compared."""
     if len(measured) > 1 and len({found.follows_from for _, found in measured}) == 1:
         raise ConfigError(
-            f"--vary {', '.join(vary)}: changes nothing that is compared, which is the backbone's features of a clip, "
-            "heads that are solved on them, and speed. Vary for example n_frames, fps, aspect, imgz or weights"
+            f"--vary {', '.join(vary)}: changes nothing that is compared: the backbone's features of a clip, "
+            "heads trained on them, and speed. Vary for example n_frames, fps, aspect, imgz or weights"
         )
 
 
@@ -213,7 +213,7 @@ def _compared(measured: _Measurements, left_out: Sequence[LeftOut], limits: Limi
     common = set.intersection(*({example.key() for example in found.examples} for _, found in measured))
     examples = [example for example in first.examples if example.key() in common]
     if not examples:
-        raise DatasetError("no clip can be read by all models. Name other models, or replace the clips")
+        raise DatasetError("no clip can be read by all models. Use other models, or replace the clips")
     groups = [example.group for example in examples]
     rights = [_right(found, examples) for _, found in measured]
     best = int(np.argmax([right.mean() for right in rights]))
@@ -298,5 +298,5 @@ def _warnings(examples: Sequence[Example], measured: _Measurements) -> list[str]
         found.append(f"too few clips to judge a class by: {name_list(few)}. Label at least {_FEW_CLIPS} of each")
     out_of = max(len(item.examples) for _, item in measured)
     if len(examples) < out_of:
-        found.append(f"the figures are of the {len(examples)} clips that every model could read, of {out_of}")
+        found.append(f"the figures are for the {len(examples)} of {out_of} clips that every model could read")
     return found

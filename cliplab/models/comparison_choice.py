@@ -69,7 +69,8 @@ def choose(
         none = "no model" if len(fitting) == len(models) else "no model that satisfies the limits"
         return None, [
             f"{none} is shown to be better than always answering "
-            f"{largest_class} ({percent(largest_class_share)} of the clips). Label more clips, of more footage, before "
+            f"{largest_class} ({percent(largest_class_share)} of the clips). Label more clips, from more footage, "
+            "before "
             f"you choose; until then {name} is the cheapest to try ({_measured(figures)})",
         ]
     why = [f"take {name}: {_measured(figures)}"]
@@ -80,8 +81,8 @@ def choose(
     why += _beyond_the_limits(models, taken, noise)
     if figures.fits == "int8":
         why.append(
-            f"it fits as int8 ({megabytes(figures.int8_bytes)}, estimated; float32 has "
-            f"{megabytes(figures.size_bytes)}): cliplab convert measures the size and what int8 loses"
+            f"it fits as int8 ({megabytes(figures.int8_bytes)}, estimated; float32: "
+            f"{megabytes(figures.size_bytes)}): cliplab convert measures the size and the loss of accuracy"
         )
     return name, why
 
@@ -106,7 +107,7 @@ def _points(found: tuple[float, float, float]) -> str:
 
 def _as_good(taken: ModelFigures, best: ModelFigures, noise: tuple[float, float, float]) -> str:
     return (
-        f"{best.model} has {percent(best.accuracy)}, but the clips do not tell the two apart: the difference is "
+        f"{best.model} has {percent(best.accuracy)}, but the clips do not show which is better: the difference is "
         f"{_points(noise)}. {taken.model} takes {taken.device_latency_ms:.1f} ms and {megabytes(taken.size_bytes)} "
         f"where {best.model} takes {best.device_latency_ms:.1f} ms and {megabytes(best.size_bytes)}"
     )
@@ -128,7 +129,7 @@ def _against_the_next(
     if difference[1] > 0:
         return [f"{text}{one.model} is better by {_points(difference)}"]
     cheaper = f", and {one.model} is cheaper" if _cost(one) < _cost(other) else ""
-    return [f"{text}the clips do not tell the two apart (difference {_points(difference)}){cheaper}"]
+    return [f"{text}the clips do not show which is better (difference {_points(difference)}){cheaper}"]
 
 
 def _beyond_the_limits(models: Sequence[ModelFigures], taken: int, noise: Noise) -> list[str]:

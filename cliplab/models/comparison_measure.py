@@ -229,7 +229,8 @@ def _speed_notes(name: str, times: Sequence[float]) -> list[str]:
     if median <= _BUSY * least:
         return []
     return [
-        f"the speed of {name} varied from {least:.1f} to {max(times):.1f} ms, as on a busy machine: compare again when "
+        f"the speed of {name} varied from {least:.1f} to {max(times):.1f} ms, so the machine was probably busy: "
+        "compare again when "
         "it is idle"
     ]
 
@@ -242,7 +243,7 @@ def _sizes(source: FeatureSource, shipped: BaseModelAdapter | None, units: int) 
     if shipped is None:
         head = (source.shape[1] + 1) * units
     if program is None:
-        raise ConfigError("the model has no LiteRT program, so that its size cannot be measured")
+        raise ConfigError("the model has no LiteRT program, so its size cannot be measured")
     try:
         int8 = len(with_8_bit_weights(program.model_bytes))
     except BundleError:  # it has 8-bit kernels already

@@ -84,11 +84,11 @@ def open_models(
         return _settings(models, vary, overrides, trust_adapters), []
     sources = [name for name in DEFAULT_MODELS if name in ready_configs()] if models is None else list(models)
     if not sources:
-        raise ConfigError(f"models names no model. Name some of: {', '.join(ready_configs())}")
+        raise ConfigError(f"models lists no model. Give some of: {', '.join(ready_configs())}")
     names = [_name(source, number) for number, source in enumerate(sources)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ConfigError(f"model {twice!r} is named twice. Name each once, or compare its settings with --vary")
+        raise ConfigError(f"model {twice!r} is listed twice. List each once, or compare its settings with --vary")
     opened, left_out = [], []
     for name, source in zip(names, sources, strict=True):
         try:
@@ -125,7 +125,7 @@ def _open(
     adapter = open_model(source, overrides, trust_adapters)
     if not adapter.scores_items:
         raise AdapterError(
-            f"{name}: its head sees several frames in their order, which the linear heads of a comparison cannot. "
+            f"{name}: its head uses the order of frames, which the linear heads of a comparison cannot do. "
             f"Measure it with `cliplab evaluate {name} DATA --cross-validate`, and compare its backbone instead"
         )
     stored = not isinstance(source, Mapping) and is_stored(source)
@@ -133,7 +133,8 @@ def _open(
     notes = []
     if stored and (adapter.config["fine_tune_layers"] or adapter.config["freeze_layers"] is not None):
         notes.append(
-            f"layers of the backbone of {name} were trained on labelled clips: where these are among them, its figures "
+            f"layers of the backbone of {name} were trained on labelled clips: if these clips were among them, its "
+            "figures "
             "are too good"
         )
     if adapter.config.get("aggregation", "mean") != "mean":
@@ -178,7 +179,7 @@ def _settings(
 ) -> list[Contestant]:
     if models is None or len(models) != 1:
         raise ConfigError(
-            f"--vary compares settings of one model, got {'none' if models is None else len(models)}. Name it with "
+            f"--vary compares settings of one model, got {'none' if models is None else len(models)}. Give it with "
             "--models NAME"
         )
     source = models[0]
@@ -195,7 +196,7 @@ def _settings(
     count = math.prod(len(values) for values in unique.values())
     if count > MOST_SETTINGS:
         raise ConfigError(
-            f"--vary asks for {count} settings ({' x '.join(str(len(values)) for values in unique.values())}), and at "
+            f"--vary gives {count} settings ({' x '.join(str(len(values)) for values in unique.values())}); at "
             f"most {MOST_SETTINGS} are compared. Vary fewer keys or values at once"
         )
     found = []

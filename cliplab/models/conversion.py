@@ -79,7 +79,9 @@ def convert(
         return _convert_and_keep(model, output, quantize, data, overrides, trust_adapters, on_progress)
     if not isinstance(model, Mapping) and is_keras_file(model):
         if suffix != ".tflite":
-            raise ConfigError(f"{model}: is a network of Keras, which is converted to X.tflite, got {str(output)!r}")
+            raise ConfigError(
+                f"{model}: is a Keras network, which can only be converted to X.tflite, got {str(output)!r}"
+            )
         return convert_keras(Path(model), Path(output), quantize, data, overrides or {}, on_progress, on_note)
     adapter = open_model(model, overrides, trust_adapters)
     if suffix != ".tflite":
@@ -104,15 +106,15 @@ def _convert_and_keep(
 
     bundle = require_bundle(model)
     if Path(output).suffix.lower() != ".tflite":
-        raise ConfigError(f"keep_in_bundle goes with a program, X.tflite, got {str(output)!r}")
+        raise ConfigError(f"keep_in_bundle is only for a program, X.tflite, got {str(output)!r}")
     changed = sorted(set(overrides or {}) - {"max_accuracy_drop", "min_agreement", "calibration_clips", "num_threads"})
     if changed:
         raise ConfigError(
-            f"keep_in_bundle: the program must be of the bundle's own config, and {changed[0]!r} changes it"
+            f"keep_in_bundle: the program must use the bundle's own config, but {changed[0]!r} changes it"
         )
     adapter = open_model(bundle, overrides, trust_adapters)
     if as_precision(quantize) == as_precision(adapter.config["quantize"]):
-        raise ConfigError(f"keep_in_bundle: {quantize} is the precision of the bundle's own program already")
+        raise ConfigError(f"keep_in_bundle: {quantize} is already the precision of the bundle's own program")
     if data is None:
         report = adapter.convert(output, quantize)
     else:
@@ -210,7 +212,7 @@ def _write_torch(adapter: BaseModelAdapter, output: Path, quantize: RequestedPre
         write_state_dict(unproven, state)
         found = read_state_dict(unproven.read_bytes(), str(output))
         if list(found) != list(state) or any(found[name].tobytes() != value.tobytes() for name, value in state.items()):
-            raise ConversionError(f"{output}: reads back with other values than were written. Write it again")
+            raise ConversionError(f"{output}: the values read back differ from those written. Write it again")
     last = list(state)[-2:]
     hidden = [name for name in state if name.partition(".")[0] == last[-1].partition(".")[0]]
     return StateDictReport(
@@ -260,7 +262,8 @@ def verify(
     other = open_model(converted, {"num_threads": 1}, trust_adapters)
     if one.labels != other.labels:
         raise ConfigError(
-            f"the labels differ: {name_list(one.labels)} against {name_list(other.labels)}. Compare models of one task"
+            f"the labels differ: {name_list(one.labels)} against {name_list(other.labels)}. Compare models with the "
+            "same labels"
         )
     if data is None:
         held = HeldOut(rendered_clips(one), [], "rendered clips")

@@ -172,7 +172,7 @@ def _loose_ends(manifest: Mapping[str, Any]) -> list[str]:
     parts = manifest["components"]
     names = {key: [entry["name"] for entry in parts[key]] for key in ("computeConfigs", "modules", "models")}
     found = [
-        f"{key}: {name!r} is there twice" for key, all_ in names.items() for name in set(all_) if all_.count(name) > 1
+        f"{key}: {name!r} occurs twice" for key, all_ in names.items() for name in set(all_) if all_.count(name) > 1
     ]
     used = [(entry["name"], entry["computeConfig"]) for entry in parts["modules"]]
     used += [(f["name"], f["computeConfig"]) for m in parts["modules"] for f in m["functions"] if "computeConfig" in f]

@@ -66,7 +66,7 @@ _FAMILIES = ("movinet_", "efficientnet_lite", "resnet18")
 _SIZES = re.compile(r"movinet_a[0-5]_(base|stream)|efficientnet_lite[0-2]|resnet18")
 
 ITEMS = {"type": "Item[]", "name": "items", "description": "Videos, and images for models of single frames."}
-DATASET = {"type": "Dataset", "name": "dataset", "description": "The dataset whose items are taken."}
+DATASET = {"type": "Dataset", "name": "dataset", "description": "The dataset whose items are used."}
 FILTERS = {"type": "Json", "name": "filters", "description": "DQL query that selects items; empty for all."}
 MODEL = {"type": "Model", "name": "model", "description": "A clone of a model of this app, with a dataset."}
 # name: (what the platform shows, what it does, input, output), as dtlpy's BaseModelAdapter declares them.

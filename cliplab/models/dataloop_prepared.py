@@ -100,7 +100,7 @@ def _configurations(models: Sequence[str], model_ids: Sequence[str]) -> list[tup
             f"{unknown[0]!r} is not a model of the app: {', '.join(listed)}.{did_you_mean(unknown[0], listed)}"
         )
     if not model_ids:
-        raise ConfigError("no size of MoViNet is given. Name at least one of a0 to a5")
+        raise ConfigError("no size of MoViNet is given. Give at least one of a0 to a5")
     found: list[tuple[str, str | None, dict[str, Any]]] = []
     for name in models or listed:
         config = listed[name]

@@ -137,7 +137,7 @@ def _own_config(given: Mapping[str, Any], where: str, on_note: Callable[[str], o
         section = given[SECTION]
         others = [str(key) for key in given if key != SECTION]
         if others and on_note is not None:
-            on_note(f'{where}: only "{SECTION}" is used, and not {", ".join(others)}')
+            on_note(f'{where}: only "{SECTION}" is used; {", ".join(others)} ignored')
     if not isinstance(section, Mapping):
         raise ConfigError(f'{where}: "{SECTION}" must be an object with "models" and "voting", got {section!r:.80}')
     adapter = section.get("adapter", ADAPTER)
@@ -156,7 +156,7 @@ def _translated(given: Mapping[str, Any], where: str) -> Config:
         if short not in result:
             continue
         if key in result:
-            raise ConfigError(f'{where}: "{short}" and "{key}" mean the same, and both are given. Keep one')
+            raise ConfigError(f'{where}: "{short}" and "{key}" mean the same, but both are given. Keep one')
         result[key] = result.pop(short)
     return result
 
@@ -187,7 +187,9 @@ def _with_checked_vote(config: Config, where: str) -> Config:
         if weights is None:
             example = [1] * len(models)
             raise ConfigError(f'{where}: voting "weighted" needs "weights", a number for each model, e.g. {example}')
-        raise ConfigError(f'{where}: voting "{voting}" does not use "weights". Leave them out, or vote "weighted"')
+        raise ConfigError(
+            f'{where}: voting "{voting}" does not use "weights". Remove them, or set "voting" to "weighted"'
+        )
     return {**config, "voting": voting}
 
 

@@ -116,7 +116,7 @@ def evaluate(
     require_new(output, force)
     if cross_validate is not None:
         if split is not None:
-            raise ConfigError(f"split is {split!r}, and cross-validation uses all clips. Leave one of them out")
+            raise ConfigError(f"split is {split!r}, but cross-validation uses all clips. Remove one of the two options")
         adapter = open_model(model, overrides, trust_adapters)
         return _cross_validated(model, adapter, data, cross_validate, output, on_progress)
     adapter = open_model(model, overrides, trust_adapters)
@@ -169,7 +169,7 @@ def _cross_validated(
         report = with_cost(report, adapter)
     elif costs := [name for name in gates if GATES[name][0] in COSTS]:
         gates = {name: value for name, value in gates.items() if name not in costs}
-        notes.append(f"{', '.join(costs)}: not checked, since the config is not trained and has no program to time")
+        notes.append(f"{', '.join(costs)}: not checked, since the config is not trained and has no program to measure")
     if output is not None:
         write_report(report, output)
     kind = f"{found.folds} folds of whole groups" if report.groups > 1 else f"{found.folds} folds"
@@ -190,7 +190,7 @@ def _judged_gates(model: ModelSource, adapter: BaseModelAdapter) -> tuple[dict[s
     if ships or precision == "float32" or not costs:
         return gates, []
     note = (
-        f"{name_list(costs)}: judged on the {precision} file that ships. Write it with `cliplab convert MODEL "
+        f"{name_list(costs)}: checked only on the {precision} file that ships. Write it with `cliplab convert MODEL "
         f"--quantize {precision} --data DATA --output FILE.tflite` and evaluate that"
     )
     return {name: value for name, value in gates.items() if name not in costs}, [note]
@@ -208,8 +208,8 @@ def _missed_targets(stored: Mapping[str, Any]) -> list[str]:
     if not missed:
         return []
     return [
-        f"training found no threshold that reaches {objective} for {name_list(missed)}: the stored ones are those of "
-        "the highest figures, in brackets"
+        f"training found no threshold that reaches {objective} for {name_list(missed)}: the stored thresholds give "
+        "the highest values, shown in brackets"
     ]
 
 
@@ -234,18 +234,18 @@ def _choose_clips(adapter: BaseModelAdapter, data: str | Path, stored: Mapping[s
     if examples := divided.of_split("test").examples:
         return _Clips("test", "test split", examples)
     if examples := divided.of_split("validation").examples:
-        note = f"{data}: has no test clips; measured on the validation clips, by which training may have chosen"
+        note = f"{data}: has no test clips; measured on the validation clips, which training may have used to choose"
         return _Clips("validation", "validation split", examples, note=note)
     kept = _kept_report(adapter, dataset, stored)
     if kept is not None:
         note = (
-            f"{data}: has no test or validation clips; these are the figures that training kept: each clip is judged "
+            f"{data}: has no test or validation clips; these are the figures that training stored: each clip is judged "
             "by a head that did not see its group"
         )
         return _Clips("out_of_fold", "out-of-fold (cross-validation in training)", kept=kept, note=note)
     note = (
         f"{data}: has no test or validation clips; measured on all of them. If the model learned from them, the "
-        "figures say nothing about new clips: see --cross-validate"
+        "figures say nothing about new clips: use --cross-validate"
     )
     return _Clips("all", "all clips", dataset.examples, note=note)
 

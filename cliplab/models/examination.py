@@ -97,9 +97,9 @@ def doctor(
         ConfigError: A limit or the bundle is not valid.
     """
     if not 0 < max_size_mb < 1e6:
-        raise ConfigError(f"max_size_mb is {max_size_mb:g} and must be a number above 0. Give --max-size-mb 10")
+        raise ConfigError(f"max_size_mb is {max_size_mb:g}; it must be a number above 0, such as --max-size-mb 10")
     if golden is not None and not is_bundle(golden):
-        raise ConfigError(f"golden: {golden} is not a bundle. Name the bundle that the file was converted from")
+        raise ConfigError(f"golden: {golden} is not a bundle. Give the bundle that the file was converted from")
     findings = list(_machine())
     if file is not None:
         findings += _file(Path(file), None if golden is None else Path(golden), max_size_mb, trust_adapters)
@@ -138,7 +138,7 @@ def _file(path: Path, bundle: Path | None, max_size_mb: float, trust_adapters: S
         data = read_regular_bytes(path, MAX_FILE_BYTES, BundleError)
     except (OSError, BundleError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
-        yield Finding("file", "bad", f"cannot be read ({reason})", "Name a .tflite file that this user may read.")
+        yield Finding("file", "bad", f"cannot be read ({reason})", "Give a .tflite file that this user may read.")
         return
     large = len(data) > max_size_mb * MB
     advice = "Convert it with --quantize int8, or choose a smaller model or input size." if large else ""
@@ -147,7 +147,9 @@ def _file(path: Path, bundle: Path | None, max_size_mb: float, trust_adapters: S
         counts = operators(data, path.name)
         kind = precision(data, path.name)
     except BundleError as error:
-        yield Finding("program", "bad", str(error), "Fetch or convert the file again: it is damaged or not a .tflite.")
+        yield Finding(
+            "program", "bad", str(error), "Download or convert the file again: it is damaged or not a .tflite."
+        )
         return
     yield _operators(counts)
     yield _quantisation(kind)
@@ -171,7 +173,7 @@ def _operators(counts: dict[str, int]) -> Finding:
 
 def _quantisation(kind: str) -> Finding:
     advice = {
-        "float32": "float32 is the largest; --quantize int8 gives a quarter of the size. Time both on the device: "
+        "float32": "float32 is the largest; --quantize int8 needs a quarter of the size. Measure both on the device: "
         "whether int8 is faster differs between devices (cliplab bench).",
         "dynamic": "Only the weights have 8 bits. Whether int8 or float16 is faster differs between devices.",
     }
@@ -195,7 +197,7 @@ def _runs(data: bytes, name: str) -> Finding:
     if parts is None:
         return Finding("loading", "good", "opens here")
     if parts == 0:
-        return Finding("loading", "warning", "opens here; nothing of it runs in XNNPACK", "Expect it to be slow.")
+        return Finding("loading", "warning", "opens here; no part of it runs in XNNPACK", "Expect it to be slow.")
     return Finding("loading", "good", f"opens here; {parts} part{'s' if parts > 1 else ''} in XNNPACK")
 
 
@@ -236,7 +238,7 @@ def _golden(path: Path, bundle: Path | None, adapter: BaseModelAdapter) -> Findi
         return Finding(
             "golden scores",
             "warning",
-            "not checked: the file holds their digest only",
+            "not checked: the file holds only their digest",
             "Give the bundle that it was made from (--golden BUNDLE); a registry publishes them with each version.",
         )
     try:

@@ -151,13 +151,13 @@ def _check_range(video: str | Path, length: float | None, start: float | None, e
     """MediaError where the range is not inside the video."""
     for name, value in (("--start", start), ("--end", end)):
         if value is not None and not (math.isfinite(value) and value >= 0):
-            raise MediaError(f"{video}: {name} is {value:g} and must be a number of seconds from 0 up")
+            raise MediaError(f"{video}: {name} is {value:g}; it must be a number of seconds of at least 0")
         if value is not None and length is not None and value > length + END_TOLERANCE_SECONDS:
             raise MediaError(
-                f"{video}: {name} is {value:g} s and the video ends at {length:.2f} s. Take a range inside the video"
+                f"{video}: {name} is {value:g} s, but the video ends at {length:.2f} s. Use a range inside the video"
             )
     if end is not None and not end > (start or 0.0):
-        raise MediaError(f"{video}: --end is {end:g} s and must come after --start, {start or 0.0:g} s")
+        raise MediaError(f"{video}: --end is {end:g} s; it must be after --start, {start or 0.0:g} s")
 
 
 def _ranged_clip(video: Video, spec: InputSpec, start: float | None, end: float | None, notes: list[str]) -> Clip:
@@ -198,8 +198,8 @@ def _best_piece(whole: Prediction, label: str) -> tuple[int, list[str]]:
     column = rows[:, whole.labels.index(label)]
     means = [float(column[first : first + size].mean()) for first in range(0, len(column) - size + 1, size)]
     note = (
-        f"predict answers for the whole video from {len(rows)} frames (score {whole.score_of(label):.3f}); explained "
-        f"are the {size} frames in a row that score highest. --start and --end choose another stretch"
+        f"predict scores the whole video from {len(rows)} frames (score {whole.score_of(label):.3f}); explained "
+        f"are the {size} consecutive frames with the highest score. Choose another range with --start and --end"
     )
     return int(np.argmax(means)), [note]
 
@@ -223,7 +223,7 @@ def _stream_clip(
         first, last = begin / fps, (begin + MOST_STREAM_FRAMES) / fps
         notes.append(
             f"of {len(rows)} frames the {MOST_STREAM_FRAMES} up to the highest score of {label} are explained, as if "
-            "the stream began with them. --start and --end choose another stretch"
+            "the stream started with them. Choose another range with --start and --end"
         )
     frames = video.frames(
         height=spec.height, width=spec.width, aspect=spec.aspect, fps=fps, start_seconds=first, end_seconds=last
@@ -234,7 +234,7 @@ def _stream_clip(
     if len(taken) > MOST_STREAM_FRAMES:
         taken, stop = taken[:MOST_STREAM_FRAMES], taken[MOST_STREAM_FRAMES][0]
         if whole is None:
-            notes.append(f"the first {MOST_STREAM_FRAMES} frames of the range are explained. Take a shorter range")
+            notes.append(f"the first {MOST_STREAM_FRAMES} frames of the range are explained. Use a shorter range")
     times = np.array([seconds for seconds, _ in taken], np.float64)
     stop = times[-1] + 1 / fps if math.isinf(stop) else max(stop, times[-1])
     return Clip(np.stack([picture for _, picture in taken]), times, str(video.info.path), first, float(stop))

@@ -80,7 +80,7 @@ def _draw_crop(axes: Any, found: Explanation) -> None:
         corner = box.left_pixels, box.top_pixels
         axes.add_patch(Rectangle(corner, box.width_pixels, box.height_pixels, fill=False, edgecolor="white", lw=3.4))
         axes.add_patch(Rectangle(corner, box.width_pixels, box.height_pixels, fill=False, edgecolor=FOR, lw=1.6))
-    axes.set_title("What the model sees of the picture", loc="left", fontsize=11)
+    axes.set_title("The part of the picture that the model sees", loc="left", fontsize=11)
     axes.set_xlabel("\n".join(_seen_text(found)), fontsize=9, loc="left")
     _bare(axes)
 
@@ -131,7 +131,7 @@ def _draw_heat(figure: Any, axes: Any, found: Explanation) -> None:
     bar.solids.set(alpha=1)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8)
-    bar.set_label("change of the score when the part is hidden: orange speaks for the label", fontsize=9)
+    bar.set_label("change of the score when the part is hidden (orange: evidence for the label)", fontsize=9)
     dashed = " (dashed: most)" if part is not None else ""
     axes.set_title(f"Which part matters{dashed}", loc="left", fontsize=11)
     _bare(axes)
@@ -213,7 +213,7 @@ def _draw_bars(axes: Any, found: Explanation) -> None:
     axes.set_xlabel("seconds", fontsize=9)
     if not found.stretches:
         axes.set(yticks=[])
-        axes.text((begin + end) / 2, 0.5, "a clip of one frame has no time to hide", ha="center", color=QUIET)
+        axes.text((begin + end) / 2, 0.5, "a clip of one frame has no time range to hide", ha="center", color=QUIET)
         return
     for item in found.stretches:
         length, color = item.end_seconds - item.start_seconds, FOR if item.change < 0 else AGAINST
@@ -235,8 +235,8 @@ def _draw_bars(axes: Any, found: Explanation) -> None:
     axes.axhline(0, color=LINE, linewidth=0.9)
     axes.set_ylabel("change of\nthe score", fontsize=9)
     entries = [
-        Patch(facecolor=FOR, label="hidden, the score falls: it speaks for the label"),
-        Patch(facecolor=AGAINST, label="hidden, the score rises: it speaks against the label"),
+        Patch(facecolor=FOR, label="score falls when hidden: evidence for the label"),
+        Patch(facecolor=AGAINST, label="score rises when hidden: evidence against the label"),
     ]
     axes.legend(handles=entries, loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2, fontsize=9.5, frameon=False)
 

@@ -242,9 +242,7 @@ class Explanation:
         found += [self._time_sentence()] if self.time_masks else []
         part = self.decisive_part
         if part is None:
-            found.append(
-                f"no part of the picture matters by itself: {_largest([m.change for m in self.picture_masks])}"
-            )
+            found.append(f"no single part of the picture matters: {_largest([m.change for m in self.picture_masks])}")
         else:
             where = _place(part.box, self.grid_box)
             found.append(f"part that matters most: {where}; without it the score is {part.score:.3f}")
@@ -253,10 +251,10 @@ class Explanation:
     def _time_sentence(self) -> str:
         found, changes = self.decisive_time, [self.time_change(mask) for mask in self.time_masks]
         if found is None:
-            return f"no stretch of time matters by itself: {_largest(changes)}"
+            return f"no single time range matters: {_largest(changes)}"
         score = found.blank_score if self.time_way == "blank" else found.bridge_score
         if _alike(changes):
-            return f"all stretches of time matter alike: without any one the score is {score:.3f} or more"
+            return f"all time ranges matter equally: without any one of them the score is {score:.3f} or more"
         return (
             f"time that matters most: {found.start_seconds:.2f} to {found.end_seconds:.2f} s; without it the score is "
             f"{score:.3f}"

@@ -217,7 +217,7 @@ def _check_output(output: str | Path | None, force: bool) -> None:
         return
     suffix = Path(output).suffix.lower()
     if suffix in _PICTURES:
-        raise ConfigError(f"{output}: the picture is written as PNG. Name a file that ends in .png, or a folder")
+        raise ConfigError(f"{output}: the picture is written as PNG. Use a name that ends in .png, or a folder")
     if suffix != ".json":
         try:
             import matplotlib.figure  # noqa: F401
@@ -234,5 +234,5 @@ def _notes(chosen: ChosenClip, clip: Clip) -> tuple[str, ...]:
             "the model takes"
         )
     if len(clip.frames) == 1:
-        notes.append("a clip of one frame has no time to hide")
+        notes.append("a clip of one frame has no time range to hide")
     return tuple(notes)

@@ -75,7 +75,9 @@ def require_bundle(model: object) -> Path:
     from adapters.bundle import is_bundle
 
     if not isinstance(model, (str, Path)) or not is_bundle(model):
-        raise ConfigError(f"keep_in_bundle: {model!s:.200} is not a bundle directory, which can keep a second program")
+        raise ConfigError(
+            f"keep_in_bundle: {model!s:.200} is not a bundle directory; only a bundle can keep a second program"
+        )
     return Path(model)
 
 
@@ -146,22 +148,22 @@ def choose_precision(path: str | Path, wanted: WantedPrecision) -> PrecisionChoi
     stored = read_stored(path, trusted_only=True)
     own = as_precision(stored.config["quantize"])
     if wanted == own:
-        return PrecisionChoice(own, "it was asked for", True)
+        return PrecisionChoice(own, "it was requested", True)
     if Path(path).is_file():
         if wanted != "auto":
             raise ConfigError(
-                f"{path}: holds a program of {own} alone, and {wanted} was asked for. Name the bundle that it was "
-                "converted from, or leave the precision out"
+                f"{path}: holds only a {own} program, but {wanted} was requested. Use the bundle that it was "
+                "converted from, or remove --precision"
             )
-        return PrecisionChoice(own, "the file holds this program alone", True)
+        return PrecisionChoice(own, "the file holds only this program", True)
     if wanted != "auto":
         _require_program(stored, wanted)
-        return PrecisionChoice(wanted, "it was asked for", False)
+        return PrecisionChoice(wanted, "it was requested", False)
     against = _against_int8(stored)
     if against is None:
         return PrecisionChoice("int8", _cost(stored.metrics[CONVERSIONS]["int8"], stored), own == "int8")
     if own != "float32" and not stored.has_weights and _program(stored, "float32") is None:
-        return PrecisionChoice(own, f"{against}; there are no weights to make a float32 program of", True)
+        return PrecisionChoice(own, f"{against}; there are no weights to make a float32 program from", True)
     return PrecisionChoice("float32", against, own == "float32")
 
 
@@ -173,7 +175,7 @@ def _require_program(stored: StoredModel, wanted: Precision) -> None:
     if _program(stored, wanted) is not None or (stored.has_weights and wanted != "int8"):
         return
     if not stored.has_weights:
-        raise ConfigError(f"{stored.path}: has no {wanted} program, and no weights to make one of. {_how(stored)}")
+        raise ConfigError(f"{stored.path}: has no {wanted} program, and no weights to make one from. {_how(stored)}")
     raise ConfigError(f"{stored.path}: has no int8 program. {_how(stored)}")
 
 

@@ -64,7 +64,7 @@ def convert_keras(
     names = _labels(keys.pop("labels", None), network, path, on_note)
     if precision == "int8" and data is None:
         raise ConversionError(
-            "int8 is calibrated on clips like those that the model will see, and none were given. "
+            "int8 needs calibration clips like those that the model will see, but none were given. "
             "Give some (cliplab convert --data DATASET), or use float16 or dynamic, which need none"
         )
     with tempfile.TemporaryDirectory(prefix="cliplab_") as folder, atomic_path(output, suffix=".tflite") as unproven:
@@ -81,7 +81,7 @@ def convert_keras(
 def _labels(given: Any, network: KerasNetwork, path: Path, on_note: OnNote | None) -> Sequence[str]:
     if given is None:
         raise ConfigError(
-            f"{path}: does not say what its outputs mean, of which there are {network.outputs}. Name the "
+            f"{path}: does not say what its {network.outputs} outputs mean. List the "
             'classes in their order, two for one output: --set labels=labels.txt, or --set \'labels=["content", '
             '"ad"]\' and, for one output, --set positive_label=ad'
         )

@@ -9,13 +9,13 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from adapters.system import cache_dir
 from cliplab import __version__
 from cliplab.models.caches import CacheFolder, cache_show
+from cliplab.models.extras import Extra, installed_version, requirements
 
 # What LiteRT's and FFmpeg's fast paths ask of a processor.
 _INSTRUCTIONS = (
@@ -33,25 +33,8 @@ _INSTRUCTIONS = (
 )
 _DECODERS = ("h264", "hevc", "av1", "vp9", "mpeg2video", "prores", "aac")
 _ENCODERS = ("libx264", "libx265", "aac")
-_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9._-]+)(?:\[[^]]*\])?\s*([^;]*)(?:;(.*))?")
-_EXTRA = re.compile(r"extra\s*==\s*['\"]([\w-]+)['\"]")
-# Those that are for working on cliplab itself.
-_FOR_DEVELOPERS = ("all", "dev", "lock", "test", "test-all")
 _NVIDIA = ("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
 _SECONDS = 10
-
-
-@dataclass(frozen=True, kw_only=True)
-class Extra:
-    """What one ``pip install 'cliplab[NAME]'`` would add.
-
-    Attributes:
-        name: The extra's name.
-        missing: The requirements that are not installed, or only in another version, as pip writes them.
-    """
-
-    name: str
-    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +52,7 @@ class MachineReport:
         decoders: Codec -> whether FFmpeg's libraries here decode it.
         encoders: Codec -> whether they encode it.
         extras: Each extra and what it lacks.
-        weights: Name of published weights -> whether they are at hand without a download.
+        weights: Name of published weights -> whether they are available without a download.
         cache: The cache's folders.
         free_bytes: Free space where the cache is.
         problems: What does not work, each with what to do.
@@ -110,11 +93,11 @@ class MachineReport:
 
 def machine() -> MachineReport:
     """Look at this installation and this machine. Imports neither TensorFlow nor another extra's packages."""
-    core, extras = _requirements()
+    core, extras = requirements()
     versions = {"cliplab": __version__, "python": platform.python_version()}
-    versions |= {name: found for name, _ in core if (found := _version(name)) is not None}
+    versions |= {name: found for name, _ in core if (found := installed_version(name)) is not None}
     decoders, encoders = _codecs()
-    lacking = [f"{name}{bounds}" for name, bounds in core if _version(name) is None]
+    lacking = [f"{name}{bounds}" for name, bounds in core if installed_version(name) is None]
     problems = [f"{one} is not installed. Install it: pip install '{one}'" for one in lacking]
     problems += _cache_problems()
     if not decoders.get("h264"):
@@ -128,7 +111,7 @@ def machine() -> MachineReport:
         instructions=_instructions(),
         memory_bytes=_memory_bytes(),
         gpus=_gpus(),
-        tensorflow=_version("tensorflow"),
+        tensorflow=installed_version("tensorflow"),
         decoders=decoders,
         encoders=encoders,
         extras=extras,
@@ -137,51 +120,6 @@ def machine() -> MachineReport:
         free_bytes=shutil.disk_usage(_nearest(cache_dir())).free,
         problems=tuple(problems),
     )
-
-
-def _requirements() -> tuple[list[tuple[str, str]], tuple[Extra, ...]]:
-    """(core packages as (name, bounds), the extras and what they lack), as the installed cliplab declares them."""
-    try:
-        declared = metadata.requires("cliplab") or []
-    except metadata.PackageNotFoundError:  # run from a checkout that was not installed
-        return [], ()
-    core: list[tuple[str, str]] = []
-    lacking: dict[str, list[str]] = {}
-    for line in declared:
-        match = _REQUIREMENT.match(line)
-        if match is None:
-            continue
-        name, bounds, marker = match[1], match[2].strip(), match[3] or ""
-        extra = _EXTRA.search(marker)
-        if extra is None:
-            core.append((name, bounds))
-        elif extra[1] not in _FOR_DEVELOPERS:
-            missing = lacking.setdefault(extra[1], [])
-            if not _fits(name, bounds):
-                missing.append(f"{name}{bounds}")
-    return core, tuple(Extra(name=name, missing=tuple(missing)) for name, missing in sorted(lacking.items()))
-
-
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def _fits(name: str, bounds: str) -> bool:
-    """Whether a package is installed and not older than its lower bound."""
-    version = _version(name)
-    least = re.search(r">=\s*([\d.]+)", bounds)
-    return version is not None and (least is None or _numbers(version) >= _numbers(least[1]))
-
-
-def _numbers(version: str) -> list[int]:
-    """The leading numbers of a version: 1.2.0rc1 is [1, 2, 0], and zeros at the end do not count."""
-    numbers = [int(part) for part in re.split(r"[^\d.]", version)[0].split(".") if part]
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return numbers
 
 
 def _instructions() -> tuple[str, ...]:
@@ -245,7 +183,9 @@ def _cache_problems() -> list[str]:
     folder = _nearest(cache_dir())
     if os.access(folder, os.W_OK | os.X_OK):
         return []
-    return [f"{cache_dir()}: the cache cannot be written. Set CLIPLAB_CACHE to a folder that can, or change its rights"]
+    return [
+        f"{cache_dir()}: the cache cannot be written. Set CLIPLAB_CACHE to a writable folder, or change its permissions"
+    ]
 
 
 def _nearest(path: Path) -> Path:

@@ -128,7 +128,7 @@ def predict(
     if shape not in SHAPES:
         raise ConfigError(f"shape must be one of {', '.join(SHAPES)}, got {shape!r}")
     if shape == "hf" and segments is not None:
-        raise ConfigError("segments have no place in the shape hf. Ask for one of them")
+        raise ConfigError("segments cannot be written in the shape hf. Use only one of the two options")
     short = {"window_seconds": window_seconds, "stride_seconds": stride_seconds, "top_k": top_k}
     adapter = open_model(
         model, {**(overrides or {}), **{k: v for k, v in short.items() if v is not None}}, trust_adapters

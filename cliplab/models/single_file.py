@@ -42,7 +42,7 @@ def require_places(output: str | Path, force: bool) -> None:
         except BundleError as error:
             raise StorageError(str(error)) from error
     elif bundle.exists():
-        raise StorageError(f"{bundle}: is a file, and a bundle is a folder. Name a new folder, or X.tflite")
+        raise StorageError(f"{bundle}: is a file, but a bundle is a folder. Use a new folder, or X.tflite")
 
 
 def write_single_file(
@@ -94,4 +94,4 @@ def write_single_file(
             clips = read_clips(adapter, data, ("train",), config["calibration_clips"], on_progress)
             return replace(adapter.convert(output, precision, clips), clip_origin=f"training clips of {data}")
     except ConversionError as error:
-        raise ConversionError(f"{error} The trained bundle is kept: {bundle}") from error
+        raise ConversionError(f"{error} The trained bundle was saved: {bundle}") from error

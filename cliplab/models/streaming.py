@@ -63,7 +63,9 @@ def stream(
         MediaError: The source cannot be opened, or, while iterating, contains no video.
     """
     if every is not None and not every > 0:
-        raise ConfigError(f"every is {every!r} and must be seconds above 0, or left out for a row a frame")
+        raise ConfigError(
+            f"every is {every!r}; it must be a number of seconds above 0, or be omitted for one row per frame"
+        )
     short = {"memory_seconds": memory_seconds, "top_k": top_k}
     adapter = open_model(
         model, {**(overrides or {}), **{k: v for k, v in short.items() if v is not None}}, trust_adapters

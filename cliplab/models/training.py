@@ -72,7 +72,7 @@ def train(
     require_places(output, force)
     if not isinstance(config, Mapping) and is_stored(config):
         raise ConfigError(
-            f"{config}: is a trained model. Go on from its weights with finetune, or name a config to train"
+            f"{config}: is a trained model. Continue from its weights with cliplab finetune, or give a config to train"
         )
     if base_model is not None:
         overrides = _with_base_model(dict(overrides or {}), Path(base_model))
@@ -119,7 +119,7 @@ def _with_base_model(overrides: dict[str, Any], base_model: Path) -> dict[str, A
     if "weights" in overrides:
         raise ConfigError(f'a base model is given as {base_model} and as "weights" {overrides["weights"]!r}. Keep one')
     if base_model.is_dir() and (base_model / "config.json").exists():
-        raise ConfigError(f"{base_model}: is a trained model. Go on from its weights with finetune")
+        raise ConfigError(f"{base_model}: is a trained model. Continue from its weights with cliplab finetune")
     return {**overrides, "weights": str(base_model)}
 
 
@@ -169,7 +169,9 @@ def finetune(
 
     require_places(output, force)
     if (model is None) == (base_model is None):
-        raise ConfigError(f"one model is needed to begin from, got {model} and the base model {base_model}. Give one")
+        raise ConfigError(
+            f"one model is required to start from, got {model} and the base model {base_model}. Give only one"
+        )
     model = base_model if model is None else model
     assert model is not None
     if is_weights_file(model):
@@ -179,14 +181,16 @@ def finetune(
         adapter = open_model(own, overrides, trust_adapters)
         return _train(adapter, data, output, devices, on_epoch_end, on_progress, on_line)
     if not is_stored(model):
-        raise ConfigError(f"{model}: is not a trained model to start from. Name a bundle directory, or use train")
+        raise ConfigError(
+            f"{model}: is not a trained model to start from. Give a bundle directory, or use cliplab train"
+        )
     adapter = open_model(model, trust_adapters=trust_adapters)
     given = with_own_names(overrides or {}, adapter.config["adapter"])
     for key in given:
         if key in adapter.config and key not in FINETUNE_KEYS and key_effect(type(adapter), key) != "runtime":
             raise ConfigError(
                 f'{model}: "{key}" shapes the network, and fine-tuning keeps it: it is {adapter.config[key]!r}, got '
-                f"{given[key]!r}. Leave it out, or train a model with it"
+                f"{given[key]!r}. Remove it, or train a new model with it"
             )
     adapter.config = check_config(merge_config(adapter.config, given), str(model))
     return _train(adapter, data, output, devices, on_epoch_end, on_progress, on_line)
@@ -205,6 +209,7 @@ def _train(
     from adapters.training import GPU_ADVICE, describe_devices, describe_processor
     from cliplab.models.single_file import bundle_path, is_single_file, write_single_file
 
+    adapter.require_weights()  # before TensorFlow is imported for its devices, which takes many seconds
     if on_line is not None:
         found = describe_processor() if adapter.solves_head(devices) else describe_devices(devices)
         on_line(f"device: {found}")

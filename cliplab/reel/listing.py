@@ -40,7 +40,7 @@ def read_listing(path: Path, label: str | None) -> dict[str, Any]:
         listed = ", ".join([scan["label"], *known])
         raise ConfigError(
             f"{path}: has no scores of {label!r}; it has those of {listed}. Give one of them, or scan again with "
-            f"--label {label!r}, which decodes nothing anew where the model knows it"
+            f"--label {label!r}, which decodes nothing again if the model has this label"
         )
     return {**scan, "label": label, "highlights": _best_first(rows)}
 
@@ -76,7 +76,7 @@ def _of_candidates(path: Path, report: HighlightReport, label: str | None) -> di
     source = Path(report.source)
     if not source.is_file():
         raise DatasetError(
-            f"{path}: its source {report.source} is not a file here. A reel is cut from a recording; of a "
+            f"{path}: its source {report.source} is not a local file. A reel is cut from a recording; for a "
             "stream, write the clips first: cliplab generate"
         )
     try:
@@ -93,5 +93,5 @@ def _of_candidates(path: Path, report: HighlightReport, label: str | None) -> di
     if label is not None and not chosen and report.candidates:
         known = list(dict.fromkeys(name for one in report.candidates for name in one.prompts or {}))
         words = f"has the prompts {', '.join(known)}" if known else "has no prompts"
-        raise ConfigError(f"{path}: {words}, and not {label!r}. Run cliplab detect with --prompt {label!r}")
+        raise ConfigError(f"{path}: {words}, not {label!r}. Run cliplab detect with --prompt {label!r}")
     return listing_of(chosen, label or "candidates") | {"listed": False}

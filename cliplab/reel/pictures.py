@@ -97,7 +97,7 @@ def _pictures(placed: PlacedClip, reel_format: ReelFormat) -> Iterator[UInt8Arra
     missing = placed.frames - count
     if last is None or missing > _SHORT_SECONDS * reel_format.fps + 1:
         raise SourceFailed(
-            clip, f"{clip.path}: ends {missing / float(reel_format.fps):.2f} s before its best window does"
+            clip, f"{clip.path}: ends {missing / float(reel_format.fps):.2f} s before the end of its best window"
         )
     for _ in range(missing):
         yield last

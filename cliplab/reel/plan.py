@@ -178,6 +178,6 @@ def check_options(top: int, min_score: MinScore, duration: float | None, per_cli
     parse_min_score(min_score)
     for name, value in (("--duration", duration), ("--per-clip-seconds", per_clip)):
         if value is not None and not SHORTEST_SECONDS <= value < 1e6:
-            raise ConfigError(f"{name} must be seconds from {SHORTEST_SECONDS:g} up, got {value:g}")
+            raise ConfigError(f"{name} must be at least {SHORTEST_SECONDS:g} seconds, got {value:g}")
     if order not in ("score", "time"):
         raise ConfigError(f"--order must be score or time, got {order!r}")

@@ -305,7 +305,7 @@ def _min_score_of(source: Path, scan: dict[str, Any], min_score: MinScore) -> fl
     score = parse_min_score(min_score)
     if score is None and "best_min_score" not in scan:
         raise ConfigError(
-            f"{source}: --min-score is best, and the scan's model has no chosen threshold for {scan['label']!r}. Train "
+            f"{source}: --min-score is best, but the scan's model has no chosen threshold for {scan['label']!r}. Train "
             f"it with --optimize ({', '.join(OBJECTIVES)}) and scan again, or give a score in 0..1"
         )
     return float(scan["best_min_score"]) if score is None else score
@@ -314,11 +314,13 @@ def _min_score_of(source: Path, scan: dict[str, Any], min_score: MinScore) -> fl
 def _rows_above(source: Path, scan: dict[str, Any], min_score: float) -> list[dict[str, Any]]:
     rows = scan["highlights"]
     if not rows:
-        raise DatasetError(f"{source}: holds no highlight. Scan with a lower --min-score than {scan['min_score']:g}.")
+        raise DatasetError(
+            f"{source}: contains no highlight. Scan with a lower --min-score than {scan['min_score']:g}."
+        )
     good = [row for row in rows if row["score"] >= min_score]
     if not good:
         raise DatasetError(
-            f"{source}: no video has a score of at least {min_score:g}; the best has {rows[0]['score']:g}. "
+            f"{source}: no video has a score of at least {min_score:g}; the highest is {rows[0]['score']:g}. "
             "Give a lower --min-score."
         )
     return good
@@ -329,21 +331,21 @@ def _scan_notes(scan: dict[str, Any], min_score: float) -> list[str]:
         return []
     return [
         f"the scan wrote only videos with a score of at least {scan['min_score']:g}; scan again with --min-score "
-        f"{min_score:g} for the others, which decodes nothing anew"
+        f"{min_score:g} for the others, which decodes nothing again"
     ]
 
 
 def _check_output(target: Path, scan: dict[str, Any], audio: str, replace: bool) -> None:
     if target.suffix.lower() != ".mp4":
-        raise ConfigError(f"{target}: a reel is an MP4. Name a file that ends in .mp4")
+        raise ConfigError(f"{target}: a reel is an MP4. Use a name that ends in .mp4")
     if target.is_dir():
-        raise ConfigError(f"{target}: is a folder. Name a file in it")
+        raise ConfigError(f"{target}: is a folder. Give a file in it")
     require_new(target, replace)
     # A reel goes through what it is made of while it is written, and --force must not cost anybody's footage.
     if target.exists():
         used = next((path for path in _sources(scan, audio) if _is_same(target, path)), None)
         if used is not None:
-            raise ConfigError(f"{target}: is one of the videos that the reel is made of. Name another file")
+            raise ConfigError(f"{target}: is one of the videos that the reel is made from. Use another file")
 
 
 def _sources(scan: dict[str, Any], audio: str) -> Iterator[str]:

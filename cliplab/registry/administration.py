@@ -190,18 +190,19 @@ def _check_settings(given: Mapping[str, str]) -> None:
         raise ConfigError(f"database: must be postgresql://USER@HOST/NAME, got {given['database']!r:.200}")
     artifacts = given.get("artifacts", "")
     if "://" in artifacts and given.get("tracking") == "none":
-        raise ConfigError("artifacts: MLflow reads and writes storage elsewhere, so tracking cannot be none")
+        raise ConfigError("artifacts: MLflow reads and writes this storage, so tracking cannot be none")
     if "artifacts" in given and "://" not in artifacts:
         raise ConfigError(f"artifacts: must be a URL such as s3://BUCKET/PATH, got {artifacts!r:.200}")
 
 
 def _notes(registry: Registry, keys: KeysReport | None) -> tuple[str, ...]:
     if keys is None:
-        return ("without keys nothing is published to devices",)
+        return ("without keys, nothing is published to devices",)
     notes = []
     if keys.made and registry.keys_folder.is_relative_to(registry.folder):
         notes.append(
-            f"keep a copy of {registry.keys_folder}/root-*.pem away from this machine: without it nobody can rotate, "
-            "and whoever has it owns the fleet"
+            f"keep a copy of {registry.keys_folder}/root-*.pem away from this machine: without it nobody can replace "
+            "keys, "
+            "and whoever has it controls all devices"
         )
     return tuple(notes)

@@ -145,7 +145,7 @@ class CurrentModel:
     def _read_current(self) -> str:
         manifest = read_manifest(self._folder)
         if manifest.current is None:
-            state = "names no current model" if manifest.path.exists() else "is not there"
+            state = "has no current model" if manifest.path.exists() else "does not exist"
             raise BundleError(f"{manifest.path}: {state}. Write it: cliplab registry manifest {self._folder}")
         return manifest.current
 
@@ -157,7 +157,7 @@ class CurrentModel:
             adapter = open_model(path, self._overrides, self._trust_adapters)
             adapter.predict([render_clip(adapter.input_spec)])
             if check_model(path) != before:
-                raise BundleError(f"{path}: was changed while it was read. Give a new model a new name.")
+                raise BundleError(f"{path}: was changed while it was read. Save each new model under a new name.")
             return adapter
         finally:
             now = time.monotonic()

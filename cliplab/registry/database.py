@@ -42,7 +42,7 @@ class RegistryDatabase:
         self.name, self.path = named_database(database)
         self.backup_path: Path | None = None
         if read_only and self.path is not None and not self.path.is_file():
-            raise StorageError(f"{self.name}: there is no registry. Make it: cliplab registry init")
+            raise StorageError(f"{self.name}: there is no registry. Create it: cliplab registry init")
         self.engine: Engine = open_engine(self.name, database, self.path, "registry")
         try:
             with translated(self.name):
@@ -87,7 +87,7 @@ class RegistryDatabase:
             return
         if read_only:
             raise StorageError(
-                f"{self.name}: has version {found or 'none'}, and this cliplab reads {known[-1]}. Open it once as a "
+                f"{self.name}: has version {found or 'none'}; this cliplab reads {known[-1]}. Open it once as a "
                 "user who may write: cliplab registry init"
             )
         with self.writing() as connection:
@@ -106,16 +106,16 @@ class RegistryDatabase:
         if VERSION_TABLE not in tables:
             if self.path is not None and tables:
                 raise StorageError(
-                    f"{self.name}: is a database of something else (tables {', '.join(sorted(tables)[:5])}). "
-                    "Name another folder"
+                    f"{self.name}: is a database of another program (tables {', '.join(sorted(tables)[:5])}). "
+                    "Use another folder"
                 )
             return None
         rows = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars().all()
         if len(rows) == 1 and rows[0] in known:
             return str(rows[0])
         raise StorageError(
-            f"{self.name}: has version {', '.join(map(repr, rows)) or 'none'}, and this cliplab knows "
-            f"{', '.join(known)}. A later cliplab wrote it: update cliplab, or name another registry"
+            f"{self.name}: has version {', '.join(map(repr, rows)) or 'none'}; this cliplab knows "
+            f"{', '.join(known)}. A newer cliplab wrote it. Update cliplab, or use another registry"
         )
 
 

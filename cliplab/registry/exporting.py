@@ -27,7 +27,7 @@ class FolderReport:
     Attributes:
         folder: The folder.
         written: What was written: file names, or full names of versions.
-        skipped: What was there already.
+        skipped: What was already there.
         current: The file that workers of the folder use; None where none was chosen.
         notes: What a person should know, in sentences.
     """
@@ -72,7 +72,7 @@ def registry_export(
     key = None if sign is None else Path(sign)
     if key is not None and not key.is_file():
         raise ConfigError(
-            f"sign: {key} is not a file. Make a key: openssl ecparam -name prime256v1 -genkey -noout -out {key}"
+            f"sign: {key} is not a file. Create a key: openssl ecparam -name prime256v1 -genkey -noout -out {key}"
         )
     signer = None if key is None else _signer(key)
     target = registry_download(reference, output, registry=registry, force=force)
@@ -82,7 +82,7 @@ def registry_export(
     try:
         signer.sign(target, signature)
     except OSError as error:
-        raise StorageError(f"{signature}: could not be written ({error.strerror}). Name another folder") from error
+        raise StorageError(f"{signature}: could not be written ({error.strerror}). Use another folder") from error
     return target, signature
 
 
@@ -96,7 +96,7 @@ def _signer(key: Path) -> Any:
         return config().use_elliptic_key_signer(private_key=key)
     except Exception as error:  # cryptography's many reasons: another kind of key, a password, damage
         raise ConfigError(
-            f"sign: {key} is not a private key of an elliptic curve without a password ({error}). Make one: openssl "
+            f"sign: {key} is not a private key of an elliptic curve without a password ({error}). Create one: openssl "
             "ecparam -name prime256v1 -genkey -noout"
         ) from error
 
@@ -128,11 +128,14 @@ def registry_to_folder(
         versions = opened.versions(name)
         usable = [item for item in versions if item.format == "tflite"]
         notes = [
-            f"{item.version} is a bundle, and a manifest lists .tflite files" for item in versions if item not in usable
+            f"{item.version} is a bundle, but a manifest lists only .tflite files"
+            for item in versions
+            if item not in usable
         ]
         if chosen not in usable:
             raise ConfigError(
-                f"{chosen.full_name}: is a bundle, and a manifest lists .tflite files. Convert and upload it"
+                f"{chosen.full_name}: is a bundle, but a manifest lists only .tflite files. Convert it and upload the "
+                ".tflite"
             )
         place.mkdir(parents=True, exist_ok=True)
         with locked(place):
@@ -184,7 +187,7 @@ def registry_from_folder(
     place = Path(folder)
     manifest = read_manifest(place)
     if not manifest.names:
-        raise ConfigError(f"{manifest.path}: lists no model. Enter them first: cliplab registry manifest {place}")
+        raise ConfigError(f"{manifest.path}: lists no model. Add models first: cliplab registry manifest {place}")
     with open_registry(registry) as opened:
         known = opened.versions(name)
     origins = {_origin(item.lineage): item for item in known}

@@ -60,10 +60,10 @@ def inspect_model(path: Path, trust_adapters: Sequence[str] = ()) -> Inspected:
         ConfigError: It names an adapter that is not trusted.
     """
     if not path.exists():
-        raise BundleError(f"{path}: does not exist. Name a bundle directory or a .tflite that `cliplab convert` wrote")
+        raise BundleError(f"{path}: does not exist. Give a bundle directory or a .tflite that `cliplab convert` wrote")
     if path.is_dir():
         if not is_bundle(path):
-            raise BundleError(f"{path}: is not a bundle. Name a bundle directory or a .tflite of `cliplab convert`")
+            raise BundleError(f"{path}: is not a bundle. Give a bundle directory or a .tflite of `cliplab convert`")
         description: Mapping[str, Any] = {"metrics": read_bundle(path).metrics.get("validation") or {}}
     else:
         description = check_model(path)
@@ -125,14 +125,14 @@ def _golden(
         try:
             reference, source = make_golden(adapter.input_spec, adapter.predict), "upload"
         except AdapterError as error:
-            return None, (f"no golden scores are kept: {error}",)
+            return None, (f"no golden scores are stored: {error}",)
     variant = reference.variant
     if variant is None:
-        return None, ("no golden scores are kept: the golden clip is not a rendered one",)
+        return None, ("no golden scores are stored: the golden clip is not a rendered one",)
     notes: tuple[str, ...] = ()
     if source == "upload":
         notes = (
-            "the golden scores are those of this file: they find damage and other runtimes, not a bad conversion. Keep "
+            "the golden scores come from this file: they reveal damage and other runtimes, not a bad conversion. Keep "
             "the bundle beside the .tflite (X beside X.tflite) to compare with the model that was trained",
         )
     return {

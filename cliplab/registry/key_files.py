@@ -80,7 +80,8 @@ def load_key(path: Path) -> Signer:
         raise ConfigError(f"{path}: is protected by a password. Set {PASSWORD_VARIABLE}") from error
     except ValueError as error:
         raise ConfigError(
-            f"{path}: cannot be opened (a wrong {PASSWORD_VARIABLE}, or the file is damaged). Correct it, or restore it"
+            f"{path}: cannot be opened ({PASSWORD_VARIABLE} is wrong, or the file is damaged). Correct it, or restore "
+            "the file"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):
         raise ConfigError(f"{path}: is not an Ed25519 key. Restore the file that `cliplab registry init` made")

@@ -159,7 +159,7 @@ def registry_download(
         if (target.is_dir() and any(target.iterdir())) or (stored.format == "tflite" and target.is_dir()):
             target = target / (stored.full_name if stored.format == "bundle" else stored.file_name)
         if target.exists() and not (force and target.is_file()) and not (target.is_dir() and not any(target.iterdir())):
-            raise StorageError(f"{target}: already exists. Name another path, or use --force to replace a file")
+            raise StorageError(f"{target}: already exists. Use another path, or use --force to replace a file")
         if stored.format == "bundle":
             _unpack(source, target)
         else:
@@ -283,7 +283,7 @@ def _unpack(source: Path, target: Path) -> None:
             target.rmdir()
         temporary.rename(target)
     except OSError as error:
-        raise StorageError(f"{target}: could not be written ({error.strerror}). Name a new folder") from error
+        raise StorageError(f"{target}: could not be written ({error.strerror}). Use a new folder") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -292,10 +292,10 @@ def _comparison_notes(one: StoredVersion, other: StoredVersion, intervals: Mappi
     notes = []
     if one.evaluation is None or other.evaluation is None:
         lacking = [item.full_name for item in (one, other) if item.evaluation is None]
-        notes.append(f"{', '.join(lacking)}: no evaluation.json is kept, so differences have no interval")
+        notes.append(f"{', '.join(lacking)}: no evaluation.json is stored, so differences have no interval")
     elif one.evaluation.get("clips") != other.evaluation.get("clips"):
         notes.append(
-            f"measured on {one.evaluation.get('clips')} and {other.evaluation.get('clips')} clips: perhaps not the same"
+            f"measured on {one.evaluation.get('clips')} and {other.evaluation.get('clips')} clips, which may differ"
         )
     for name, (first, second) in intervals.items():
         if first and second and first[0] <= second[1] and second[0] <= first[1]:

@@ -97,7 +97,9 @@ def read_settings(folder: Path) -> Settings | None:
         raise StorageError(f"{path}: cannot be read ({error}). Correct it, or restore it from a backup") from error
     known = set(asdict(Settings()))
     if not isinstance(found, dict) or not set(found) <= known or not all(isinstance(v, str) for v in found.values()):
-        raise StorageError(f"{path}: must be an object of text under {', '.join(sorted(known))}, got {found!r:.200}")
+        raise StorageError(
+            f"{path}: must be an object with the text values {', '.join(sorted(known))}, got {found!r:.200}"
+        )
     return Settings(**found)
 
 

@@ -177,7 +177,7 @@ def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{folder}: cannot be made ({error.strerror}). Name another folder") from error
+        raise StorageError(f"{folder}: cannot be created ({error.strerror}). Use another folder") from error
 
 
 def _check_usage(
@@ -190,14 +190,16 @@ def _check_usage(
 ) -> None:
     if not folder.is_dir():
         raise ConfigError(
-            f"{folder}: there is no such folder. Name the folder of models, or --add X.tflite to begin one"
+            f"{folder}: there is no such folder. Give the folder of models, or create one with --add X.tflite"
         )
     if metrics is not None and add is None:
-        raise ConfigError("metrics are those of a model that is entered: give add (--add X.tflite) too")
+        raise ConfigError("metrics belong to a model that is added. Also give add (--add X.tflite)")
     if keep_best is not None and current is not None:
-        raise ConfigError("keep_best and current both choose the current model: give one of them")
+        raise ConfigError("keep_best and current both choose the current model. Give only one of them")
     if next_name is not None and add is None and (keep_best or current):
-        raise ConfigError("next_name alone tells a name and changes nothing: give add too, or leave the others out")
+        raise ConfigError(
+            "next_name alone prints a name and changes nothing. Also give add, or remove the other options"
+        )
 
 
 def _enter(manifest: Manifest, source: Path, name: str | None, metrics: str | Path | None) -> _Entered:
@@ -221,10 +223,10 @@ def _enter(manifest: Manifest, source: Path, name: str | None, metrics: str | Pa
     if target.exists() and target.read_bytes() in (data, clean):
         return entered, None, []
     if target.exists() or name in manifest.names:
-        state = "is another file" if target.exists() else "is listed and its file is gone"
+        state = "is a different file" if target.exists() else "is listed, but its file is missing"
         raise BundleError(
-            f"{target}: {state}, and a version is never replaced: workers and metrics refer to it by name. "
-            f"Enter {source} under a new name: --next-name {_stem(name)}"
+            f"{target}: {state}; a version is never replaced, because workers and metrics refer to it by name. "
+            f"Add {source} under a new name: --next-name {_stem(name)}"
         )
     return entered, (target, clean), []
 
@@ -246,7 +248,7 @@ def _enter_folder(manifest: Manifest) -> _Entered:
     if not manifest.names and not problems:
         folder = manifest.path.parent
         raise BundleError(
-            f"{folder}: holds no .tflite, so there is nothing to list. "
+            f"{folder}: contains no .tflite, so there is nothing to list. "
             f"Add one: cliplab registry manifest {folder} --add X.tflite"
         )
     return manifest, None, problems
@@ -279,7 +281,7 @@ def _with_best(after: Manifest, states: Iterable[ListedModel], metric: str, adde
     have = [item for item in states if is_figure(item.metrics.get(metric))]
     if have and all(item.state != "good" for item in have):
         lost = ", ".join(f"{item.name} ({item.state})" for item in have)
-        raise BundleError(f"{after.path}: no whole model has the metric {metric!r}, only {lost}. Copy it there again.")
+        raise BundleError(f"{after.path}: no undamaged model has the metric {metric!r}, only {lost}. Copy it again.")
     whole = {item.name: item.metrics for item in states if item.state == "good"}
     return after.with_current(best_model(whole, metric, after.current))
 
@@ -287,12 +289,12 @@ def _with_best(after: Manifest, states: Iterable[ListedModel], metric: str, adde
 def _with_current(before: Manifest, after: Manifest, wanted: str | None, pending: Path | None) -> Manifest:
     """The manifest with its current model: the wanted one, otherwise its own, otherwise the newest of the new ones."""
     if wanted is not None and wanted not in after.names:
-        raise ConfigError(f"current: {wanted!r} is not listed. Listed are: {', '.join(after.names) or 'none'}")
+        raise ConfigError(f"current: {wanted!r} is not listed. Listed models: {', '.join(after.names) or 'none'}")
     new = [name for name in after.names if name not in before.names]
     chosen = wanted or after.current or (new[-1] if new else None)
     if chosen is None:
         if after.names:
-            raise ConfigError(f"{after.path}: names no current model. Choose one: --current NAME, --keep-best METRIC")
+            raise ConfigError(f"{after.path}: has no current model. Choose one: --current NAME, --keep-best METRIC")
         return after
     path = after.path.parent / chosen
     if path != pending:
@@ -300,7 +302,7 @@ def _with_current(before: Manifest, after: Manifest, wanted: str | None, pending
             check_model(path)
         except BundleError as error:
             raise BundleError(
-                f"{error} It would be current, and no worker could load it. Choose another: --current NAME or "
+                f"{error} It would become current, but workers could not load it. Choose another: --current NAME or "
                 "--keep-best METRIC"
             ) from error
     return after.with_current(chosen)

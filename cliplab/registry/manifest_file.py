@@ -106,7 +106,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     except (ValueError, RecursionError) as error:
         problem = f"is damaged or half-written: it is not JSON ({error or type(error).__name__})"
     if problem:
-        raise BundleError(f"{path}: {problem}. It is left as it is: correct it by hand, or move it away.")
+        raise BundleError(f"{path}: {problem}. It was not changed: correct it by hand, or move it away.")
     return Manifest(path, document)
 
 
@@ -152,7 +152,7 @@ def check_model(path: Path) -> dict[str, Any]:
     config, labels = description.get("config"), description.get("labels")
     if not isinstance(config, dict) or not isinstance(config.get("adapter"), str) or not isinstance(labels, list):
         raise BundleError(
-            f"{path}: its description names no adapter and labels, so no worker can open it. "
+            f"{path}: its description has no adapter and labels, so workers cannot open it. "
             "Use a file that `cliplab convert` wrote."
         )
     return description
@@ -187,7 +187,7 @@ def locked(folder: Path) -> Iterator[None]:
     def busy(holder: str) -> StorageError:
         return StorageError(
             f"{path}: {holder} has been writing the manifest for {LOCK_SECONDS:.0f} s. "
-            "Wait for it or end it, then run this again."
+            "Wait until it finishes or stop it, then run this again."
         )
 
     with file_lock(path, busy=busy, wait=LOCK_SECONDS):
@@ -210,7 +210,7 @@ def _problem(document: Any) -> str | None:
             return f"models[{index}]: {names[-1]!r} is listed twice"
     current = document.get("current")
     if current is not None and current not in names:
-        return f'"current" is {current!r:.200}, which "models" does not list'
+        return f'"current" is {current!r:.200}, which is not in "models"'
     return None
 
 

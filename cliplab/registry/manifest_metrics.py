@@ -33,9 +33,9 @@ def read_metrics(path: str | Path) -> dict[str, float]:
     try:
         found = parse_json(read_regular_text(path, MAX_METRICS_BYTES, ConfigError), MAX_DEPTH)
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Name a JSON file of metrics.") from error
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Give a JSON file of metrics.") from error
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not JSON ({error}). Name an evaluation.json or metrics.json.") from error
+        raise ConfigError(f"{path}: is not JSON ({error}). Give an evaluation.json or metrics.json.") from error
     if not isinstance(found, dict):
         raise ConfigError(f"{path}: must hold a JSON object of metric names and numbers, got {found!r:.80}")
     if isinstance(found.get("validation"), dict):
@@ -43,7 +43,7 @@ def read_metrics(path: str | Path) -> dict[str, float]:
         if not found:
             raise ConfigError(
                 f"{path}: has no validation figures: the model was trained without validation clips. "
-                "Measure it (cliplab evaluate MODEL DATA --output FOLDER) and name FOLDER/evaluation.json"
+                "Measure it (cliplab evaluate MODEL DATA --output FOLDER) and give FOLDER/evaluation.json"
             )
     if "confusion_matrix" in found:
         from adapters.evaluation import GATES
@@ -51,7 +51,7 @@ def read_metrics(path: str | Path) -> dict[str, float]:
         found = {measure: found.get(measure) for measure, _ in GATES.values()}
     for name, value in found.items():
         if value is not None and not is_figure(value):
-            raise ConfigError(f"{path}: {name!r} must be a finite number, got {value!r:.80}. Leave it out")
+            raise ConfigError(f"{path}: {name!r} must be a finite number, got {value!r:.80}. Remove it")
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -90,7 +90,7 @@ def best_model(metrics: Mapping[str, Mapping[str, Any]], metric: str, current: s
     if not figures:
         known = sorted({key for values in metrics.values() for key, value in values.items() if is_figure(value)})
         hint = did_you_mean(metric, known)
-        raise ConfigError(f'no model has the metric "{metric}".{hint} Entered are: {", ".join(known) or "none"}')
+        raise ConfigError(f'no model has the metric "{metric}".{hint} Known metrics: {", ".join(known) or "none"}')
     best = (min if lower_is_better(metric) else max)(figures.values())
     if current is not None and figures.get(current) == best:
         return current

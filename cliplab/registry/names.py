@@ -115,11 +115,11 @@ def parse_name(name: str) -> ModelName:
 
 def _name_problem(name: object) -> str | None:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        return "is not of lower-case letters, digits and single hyphens"
+        return "must consist of lower-case letters, digits and single hyphens"
     if len(name) > MAX_NAME:
         return f"has {len(name)} characters; at most {MAX_NAME} are allowed"
     if _LOOKS_VERSIONED.search(name):
-        return "ends in a version, which belongs in the version (--version)"
+        return "ends in a version number; give that with --version"
     if "-" not in name and name not in TYPES:
         return "has a type and no variant"
     return None

@@ -47,7 +47,7 @@ def open_registry(location: str | Path | None = None, *, read_only: bool = False
     settings = read_settings(place)
     if settings is None:
         if read_only:
-            raise StorageError(f"{place}: there is no registry. Make it: cliplab registry init --registry {place}")
+            raise StorageError(f"{place}: there is no registry. Create it: cliplab registry init --registry {place}")
         settings = make_settings(place, Settings(tracking=default_tracking()))
     return _opened(place, settings, read_only)
 
@@ -70,7 +70,7 @@ def make_settings(folder: Path, settings: Settings) -> Settings:
     foreign = [name for name in others if name not in ("keys", "tuf", "artifacts", SETTINGS_NAME)]
     if foreign:
         raise StorageError(
-            f"{folder}: holds {', '.join(foreign[:3])} and is not a registry. Name an empty or a new folder "
+            f"{folder}: contains {', '.join(foreign[:3])} and is not a registry. Use an empty or a new folder "
             "(--registry PATH)"
         )
     write_settings(folder, settings)
@@ -127,8 +127,8 @@ def _elsewhere(database: RegistryDatabase, url: str, facts: Mapping[str, str], r
     settings = Settings(**{**json.loads(facts[_SETTINGS_FACT]), "database": url})
     if not settings.is_shared:
         raise StorageError(
-            f"{database.name}: the files of this registry are in {facts[_FOLDER_FACT]} of another machine. Run this "
-            "there, or begin a registry with --artifacts s3://... or --tracking http://... for several machines"
+            f"{database.name}: the files of this registry are in {facts[_FOLDER_FACT]} on another machine. Run this "
+            "there, or create a registry with --artifacts s3://... or --tracking http://... for several machines"
         )
     digest = hashlib.sha256(url.encode()).hexdigest()[:12]
     return Registry(cache_dir() / "registry" / f"elsewhere-{digest}", settings, database, read_only)

@@ -126,7 +126,7 @@ def registry_promote(
         if failed and not (force or dry_run):
             raise PromotionRefusedError(
                 f"{stored.full_name}: was not promoted to {environment}: "
-                f"{' '.join(check.text for check in failed)} Mend it and upload a new version, or overrule with "
+                f"{' '.join(check.text for check in failed)} Correct it and upload a new version, or override with "
                 "--force --reason TEXT"
             )
         report = _report(opened, stored, environment, before, checks, bool(failed) and force)
@@ -170,9 +170,7 @@ def registry_rollback(
         name = parse_reference(model_id).name
         before = opened.current(name, environment)
         if before is None:
-            raise ConfigError(
-                f"{opened.name}: {environment} has no version of {name}, so there is nothing to go back from"
-            )
+            raise ConfigError(f"{opened.name}: {environment} has no version of {name}, so nothing can be rolled back")
         stored = opened.version(name, _target(opened, before, version))
         report = _report(opened, stored, environment, before, (), False)
         if dry_run:
@@ -198,7 +196,7 @@ def check_version(registry: Registry, stored: StoredVersion, trust_adapters: Seq
 
 def _check_golden(path: Path, stored: StoredVersion, trust_adapters: Sequence[str]) -> Check:
     if stored.golden is None:
-        return Check("golden", False, "No golden scores are kept, so the file cannot be tried.")
+        return Check("golden", False, "No golden scores are stored, so the file cannot be checked.")
     tolerance = float(stored.golden["tolerance"])
     try:
         with tempfile.TemporaryDirectory(prefix="cliplab_") as folder:
@@ -209,7 +207,7 @@ def _check_golden(path: Path, stored: StoredVersion, trust_adapters: Sequence[st
             difference = golden_difference(path, stored.golden, trust_adapters)
     except AdapterError as error:
         return Check("golden", False, f"The golden clip cannot be predicted: {error}.")
-    text = f"golden clip: scores within {difference:.2g} of those that are kept ({tolerance:g} is allowed)."
+    text = f"golden clip: scores within {difference:.2g} of the stored ones ({tolerance:g} is allowed)."
     if difference <= tolerance:
         return Check("golden", True, text)
     allowed = f"{tolerance:g} is allowed for {stored.golden['precision']}"
@@ -242,7 +240,7 @@ def _chosen(registry: Registry, model_id: str, version: str | None) -> StoredVer
     reference = parse_reference(model_id)
     if version is not None:
         if reference.version not in (None, version) or reference.environment:
-            raise ConfigError(f"version: {model_id!r} and {version!r} name two. Give one of them")
+            raise ConfigError(f"version: {model_id!r} and {version!r} are two versions. Give only one of them")
         return registry.version(reference.name, version)
     if reference.version is None and reference.environment is None and not reference.latest:
         found = [item.version for item in registry.versions(reference.name)]
@@ -289,7 +287,9 @@ def _report(
         old = registry.version(stored.name, before.version)
         metrics = measured(old.metrics, stored.metrics)
         if old.interface["labels"] != stored.interface["labels"]:
-            notes.append(f"the labels differ from those of {before.version}: whoever reads predictions must know both")
+            notes.append(
+                f"the labels differ from those of {before.version}: programs that read predictions must handle both"
+            )
     if environment == ENVIRONMENTS[-1] and stored.version not in {
         event.to_version for event in registry.history(stored.name, "staging", kinds=("promote",))
     }:

@@ -107,7 +107,7 @@ def describe_change(
     changed = differences(before.interface, interface)
     if number.major == version.major and changed:
         raise ConfigError(
-            f"version {version}: {'; '.join(changed)} since {before.version}. That is a new major version: "
+            f"version {version}: {'; '.join(changed)} since {before.version}. This needs a new major version: "
             f"--version {max(known).major + 1}.0.0"
         )
     kind = "major" if number.major != version.major else "minor" if number.minor != version.minor else "patch"

@@ -96,7 +96,7 @@ def init_keys(
     with publishing_lock(registry):
         if has_keys(registry):
             raise ConfigError(
-                f"{registry.tuf_folder}: has a root of trust already. Change its keys: cliplab registry rotate"
+                f"{registry.tuf_folder}: already has a root of trust. Replace its keys: cliplab registry rotate"
             )
         made: list[str] = []
         signers = {role: [new_key(registry.keys_folder, role, made) for _ in range(counts[role])] for role in ROLES}
@@ -212,7 +212,7 @@ def read_root(registry: Registry) -> Metadata[Root]:
         if path.name.partition(".")[0].isdigit()
     )
     if not versions:
-        raise ConfigError(f"{registry.name}: has no keys. Make them: cliplab registry init")
+        raise ConfigError(f"{registry.name}: has no keys. Create them: cliplab registry init")
     path = root_path(registry, versions[-1])
     try:
         return tuf_module().Metadata[tuf_module().Root].from_bytes(path.read_bytes())  # type: ignore[no-any-return]
@@ -263,7 +263,7 @@ def signers_of(registry: Registry, root: Root, role: str, need: int | None = Non
     if len(found) < least:
         raise ConfigError(
             f"{folder}: holds {len(found)} of the {len(wanted)} private keys of {role}; {least} must sign. Run this on "
-            "the machine that has them, or mount the folder that does"
+            "the machine that has them, or mount the folder that contains them"
         )
     return list(found.values())
 
@@ -277,7 +277,8 @@ def publishing_lock(registry: Registry) -> Any:
 
     def busy(holder: str) -> StorageError:
         return StorageError(
-            f"{registry.tuf_folder}: {holder} has been publishing for {_LOCK_SECONDS:.0f} s. Wait for it, or end it"
+            f"{registry.tuf_folder}: {holder} has been publishing for {_LOCK_SECONDS:.0f} s. Wait until it finishes, "
+            "or stop it"
         )
 
     return file_lock(registry.tuf_folder / ".publish.lock", busy=busy, wait=_LOCK_SECONDS)

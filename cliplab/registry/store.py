@@ -112,8 +112,8 @@ class Registry:
             if latest != expected:
                 winner = found[-1].sentence() if found else "none"
                 raise ConflictError(
-                    f"{event.model or event.kind}: another change was faster: {winner}. "
-                    "Nothing was changed. Look at it (cliplab registry history) and decide again"
+                    f"{event.model or event.kind}: another change came first: {winner}. "
+                    "Nothing was changed. Check it (cliplab registry history) and try again"
                 )
         return insert_event(connection, event, now())
 

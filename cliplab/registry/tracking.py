@@ -79,7 +79,7 @@ def finish_run(place: Place, stored: StoredVersion) -> None:
             _enter(client, stored)
             client.set_terminated(stored.run_id, "FINISHED")
     except StorageError as error:
-        logging.getLogger(__name__).warning("%s The version is stored; MLflow's own list lacks it.", error)
+        logging.getLogger(__name__).warning("%s The version is stored, but it is missing from MLflow's list.", error)
 
 
 def set_alias(place: Place, stored: StoredVersion, environment: str) -> str | None:
@@ -100,7 +100,7 @@ def set_alias(place: Place, stored: StoredVersion, environment: str) -> str | No
             number = _enter(client, stored)
             client.set_registered_model_alias(stored.name, environment, number)
     except StorageError as error:
-        return f"{error} The promotion is stored; MLflow's alias was not moved."
+        return f"{error} The promotion is stored, but MLflow's alias was not moved."
     return None
 
 

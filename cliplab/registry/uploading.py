@@ -137,7 +137,7 @@ def _require_new(registry: Registry, others: Sequence[StoredVersion], name: str,
         if item.version == version:
             raise ConflictError(
                 f"{registry.name}: {full_name(name, version)} exists: uploaded by {item.uploaded_by} at "
-                f"{item.uploaded_at}. A version never changes; give the next number (highest: {others[-1].version})"
+                f"{item.uploaded_at}. A version never changes. Use the next number (highest: {others[-1].version})"
             )
 
 
@@ -146,7 +146,7 @@ def _figures(
 ) -> tuple[dict[str, float], dict[str, Any] | None]:
     """The figures by name, and the whole evaluation where the file is one."""
     if metrics is not None and given is not None:
-        raise ConfigError("metrics and figures both say how good the model is: give one of them")
+        raise ConfigError("metrics and figures both give the model's quality. Give only one of them")
     if given is not None:
         return {name: value for name, value in given.items() if is_figure(value)}, None
     if metrics is None:
@@ -158,7 +158,7 @@ def _figures(
     labels = content.get("labels")
     if labels != found.interface["labels"]:
         raise ConfigError(
-            f"{metrics}: is of a model with the labels {labels!r:.120}; this model has "
+            f"{metrics}: is for a model with the labels {labels!r:.120}; this model has "
             f"{found.interface['labels']!r:.120}. Evaluate this model: cliplab evaluate MODEL DATA --output FOLDER"
         )
     EvaluationReport.from_json(content)  # raises where it is not a whole report
@@ -172,13 +172,13 @@ def _origin(registry: Registry, parent: str | None, data: str | Path | None) -> 
     found: dict[str, Any] = {}
     if parent is not None:
         if parse_reference(parent).version is None and parse_reference(parent).environment is None:
-            raise ConfigError(f"parent: {parent!r} names no version. Give NAME@VERSION, such as {parent}@1.0.0")
+            raise ConfigError(f"parent: {parent!r} is not a version. Give NAME@VERSION, such as {parent}@1.0.0")
         origin = registry.find(parent)
         found["parent"] = origin.full_name
         found["parent_sha256"] = origin.sha256
     if data is not None:
         if not Path(data).is_file():
-            raise ConfigError(f"data: {data} is not a file. Name the file of clips (dataset.jsonl, a CSV, ...)")
+            raise ConfigError(f"data: {data} is not a file. Give the file of clips (dataset.jsonl, a CSV, ...)")
         found["data"] = Path(data).name
         found["data_sha256"] = file_digest(Path(data))
     commit = next((os.environ[name] for name in _COMMIT_VARIABLES if os.environ.get(name)), None)
@@ -219,19 +219,17 @@ def _notes(facts: StoredVersion, others: Sequence[StoredVersion]) -> tuple[str, 
     notes = []
     same = next((item for item in others if item.sha256 == facts.sha256), None)
     if same is not None:
-        notes.append(f"the file is the same as that of {same.version}")
+        notes.append(f"the file is identical to that of {same.version}")
     if facts.change["kind"] == "major" and not facts.change["interface"]:
         notes.append(
             f"input size, labels and architecture are those of {facts.change['from']}: a minor version would be enough"
         )
     lacking = [gate for gate in facts.gates if facts.metrics.get(GATES[gate][0]) is None and gate != "max_size_bytes"]
     if lacking:
-        notes.append(
-            f"no figures are kept for the gates {', '.join(lacking)} (--metrics FILE): promotion will refuse it"
-        )
+        notes.append(f"no figures are stored for the gates {', '.join(lacking)} (--metrics FILE): promotion will fail")
     size = facts.evaluation.get("size_bytes") if facts.evaluation else None
     if facts.format == "tflite" and isinstance(size, int) and size != facts.size_bytes:
-        notes.append(f"the evaluation is of a model of {size} bytes, and this one has {facts.size_bytes}")
+        notes.append(f"the evaluation was made with a file of {size} bytes, but this one has {facts.size_bytes}")
     return tuple(notes)
 
 
@@ -318,7 +316,7 @@ def unpack_bundle(archive: Path, target: Path) -> None:
     try:
         with tarfile.open(archive) as tar:
             if not all(member.isfile() for member in tar.getmembers()):
-                raise BundleError(f"{archive}: holds something else than files, so it is not a bundle's archive")
+                raise BundleError(f"{archive}: contains entries other than files, so it is not an archive of a bundle")
             target.mkdir(parents=True)
             tar.extractall(target, filter="data")
     except (tarfile.TarError, OSError) as error:

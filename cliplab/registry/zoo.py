@@ -98,7 +98,7 @@ def registry_zoo(
         if writer is None:
             raise ConfigError(f"{path}: must end in {', '.join(writers)}")
         if path.exists() and not force:
-            raise StorageError(f"{path}: already exists. Use --force to replace it, or name another")
+            raise StorageError(f"{path}: already exists. Use --force to replace it, or use another path")
         write_text_atomic(path, writer(entries))
     return entries
 
@@ -169,13 +169,13 @@ def _html(entries: Sequence[ZooEntry]) -> str:
         card = (
             f"<details><summary>Model card</summary><pre>{text(entry.card)}</pre></details>"
             if entry.card
-            else "<p><small>No model card is kept.</small></p>"
+            else "<p><small>No model card is stored.</small></p>"
         )
         cards.append(
             f'<article id="{text(entry.name)}"><h2>{title}</h2><p>{text(entry.description)}</p>{card}</article>'
         )
     head = "".join(f"<th>{name}</th>" for name in ("Model", "Task", "Figures", "Size", "Latency per clip", "In use"))
-    body = "".join(rows) or '<tr><td colspan="6">No model was uploaded yet.</td></tr>'
+    body = "".join(rows) or '<tr><td colspan="6">No model has been uploaded yet.</td></tr>'
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Model zoo</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body><h1>Model zoo</h1>'

@@ -11,7 +11,7 @@ def assigned(device: str, salt: str, percent: float) -> bool:
     """Whether a device is among the first percent of the fleet.
 
     Each device has a fixed place in 0..100 for a salt: the first 64 bits of SHA-256 over both. A larger percentage
-    keeps every device that a smaller one had, and another salt draws anew.
+    keeps every device that a smaller one had, and another salt draws again.
 
     Args:
         device: The device's name.

@@ -304,7 +304,7 @@ def _promoting(registry: Registry, who: str, trust_adapters: Sequence[str]) -> O
             return
         if current is not None and current.version != rollout.control:
             raise RolloutError(
-                f"{rollout.environment} has {rollout.model} {current.version} by now, and the rollout compared with "
+                f"{rollout.environment} now has {rollout.model} {current.version}, but the rollout compared with "
                 f"{rollout.control}. Halt it, and start a new one"
             )
         registry_promote(

@@ -91,7 +91,7 @@ def start_rollout(
     """
     at, rules = time.time() if now is None else now, settings or RolloutSettings()
     if candidate == control:
-        raise ConfigError(f"{model}: candidate and control are both {candidate}. Name another version")
+        raise ConfigError(f"{model}: candidate and control are both {candidate}. Give another version")
     if force and not reason.strip():
         raise ConfigError("force: needs a reason, which is kept in the history (--force --reason TEXT)")
     with writing(engine) as connection:
@@ -101,7 +101,7 @@ def start_rollout(
         devices = [row.device for row in alive(connection, model, at - rules.silent_minutes * 60.0)]
         percent = wide_enough(salt, devices, rules.stages[0], rules.min_devices)
         rollout = Rollout(salt, model, control, candidate, environment, rules, "running", 0, percent, at, at, 1)
-        said = reason or f"first stage: {percent:g}% of the fleet"
+        said = reason or f"first stage: {percent:g}% of the devices"
         insert_rollout(connection, rollout, Decision(salt, "start", said, who or ENGINE, {"fleet": len(devices)}), at)
         update_members(connection, rollout, at)
         return rollout
@@ -201,7 +201,7 @@ def change(
         if on_promote is not None:
             on_promote(rollout)
         after = replace(rollout, state="done", percent=100.0, stage=len(rollout.settings.stages) - 1)
-    decision = Decision(rollout.id, action, reason or f"asked for by {who or ENGINE}", who or ENGINE, numbers)
+    decision = Decision(rollout.id, action, reason or f"requested by {who or ENGINE}", who or ENGINE, numbers)
     return _applied(engine, rollout, after, decision, at)[0]
 
 
@@ -303,10 +303,10 @@ def _require_allowed(rollout: Rollout, action: str) -> None:
     last = action == "widen" and rollout.stage == len(rollout.settings.stages) - 1
     if action not in allowed or last:
         advice = {
-            "halted": "A halted version never returns by itself. Try it again: cliplab rollout start --force --reason",
+            "halted": "A halted version does not return. Try it again: cliplab rollout start --force --reason",
             "done": "To go back: cliplab registry rollback",
         }.get(rollout.state, f"Allowed now: {', '.join(name for name in allowed if not (last and name == 'widen'))}")
-        raise RolloutError(f"rollout {rollout.id}: is {rollout.state}, so {action!r:.40} cannot be done. {advice}")
+        raise RolloutError(f"rollout {rollout.id}: is {rollout.state}, so {action!r:.40} is not possible. {advice}")
 
 
 def _require_free(connection: Connection, model: str, candidate: str, environment: str, force: bool) -> None:

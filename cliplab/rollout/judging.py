@@ -21,7 +21,7 @@ _WORDS = {
     "golden_failures": "failures of the golden clip",
     "restarts": "crashes",
     "silence": "silent devices",
-    "accuracy": "wrong predictions, by labels that came back",
+    "accuracy": "wrong predictions (measured by labels that were reported)",
     "drift": "scores that are distributed differently",
 }
 # Accuracy is often 60% or more, so that wrong predictions cannot triple.
@@ -112,7 +112,7 @@ def judge(rollout: Rollout, groups: Groups, now: float) -> Verdict:
     waiting = _waiting(rollout, groups, tests, by_labels, now)
     if waiting:
         return Verdict("wait", waiting, tests, sizes)
-    reason = f"healthy: {groups.reported} devices, {groups.predictions:.0f} predictions, and no test speaks against it"
+    reason = f"healthy: {groups.reported} devices, {groups.predictions:.0f} predictions, and no test shows a problem"
     return Verdict("promote" if rollout.stage == len(settings.stages) - 1 else "widen", reason, tests, sizes)
 
 

@@ -20,7 +20,8 @@ def check_device_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise ConfigError(
-            f"the device's name is {name!r:.100} and must have 1 to 64 of A-Z a-z 0-9 . _ - and begin with a letter or "
+            f"the device's name is {name!r:.100}; it must have 1 to 64 of the characters A-Z a-z 0-9 . _ - and begin "
+            "with a letter or "
             "digit, such as kitchen-01"
         )
     return name

@@ -216,8 +216,8 @@ def apply(engine: Engine, before: Rollout, after: Rollout, decision: Decision, n
         if done.rowcount != 1:
             last = load_history(connection, before.id)[-1]
             raise RolloutError(
-                f"rollout {before.id}: {last.action} by {last.who} came first (decision {last.revision}: "
-                f"{last.reason:.200}). Look at `cliplab rollout status {before.id}`, and decide again"
+                f"rollout {before.id}: {last.action} by {last.who} was first (decision {last.revision}: "
+                f"{last.reason:.200}). Check `cliplab rollout status {before.id}`, and try again"
             )
         return changed, _append(connection, changed, decision, now)
 

@@ -166,7 +166,9 @@ def _labels(value: Mapping[str, Any], where: str) -> tuple[int | None, int | Non
     """correct and labelled. Labels may come days later, so that they are not bounded by this report's predictions."""
     correct, labelled = value.get("correct"), value.get("labelled")
     if (correct is None) != (labelled is None):
-        raise ReportError(f"{where}: correct and labelled go together, got {correct!r:.40} and {labelled!r:.40}")
+        raise ReportError(
+            f"{where}: correct and labelled must be given together, got {correct!r:.40} and {labelled!r:.40}"
+        )
     if correct is None:
         return None, None
     total = _count(labelled, "labelled", MAX_PREDICTIONS, where)
@@ -182,7 +184,7 @@ def _latency(value: Any, predictions: int, where: str) -> tuple[float, ...]:
     if not isinstance(edges, list) or not 1 <= len(edges) <= _MAX_EDGES or not all(_is_latency(edge) for edge in edges):
         raise ReportError(f"{where}: edges of latency_ms must be 1 to {_MAX_EDGES} milliseconds, got {edges!r:.80}")
     if any(one >= two for one, two in pairwise(edges)):
-        raise ReportError(f"{where}: edges of latency_ms must grow, got {edges!r:.80}")
+        raise ReportError(f"{where}: edges of latency_ms must increase, got {edges!r:.80}")
     if not isinstance(counts, list) or len(counts) not in (len(edges) + 1, len(edges) - 1):
         raise ReportError(
             f"{where}: counts of latency_ms must be one more than the edges (the first below, the last above them) or "

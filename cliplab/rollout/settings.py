@@ -61,7 +61,8 @@ class RolloutSettings:
         stages = tuple(_number(stage, "stages", 0.001, 100.0) for stage in self.stages)
         if not stages or list(stages) != sorted(set(stages)) or stages[-1] != 100.0 or len(stages) > 50:
             raise ConfigError(
-                f"stages: must be growing percentages that end with 100, such as 1,5,25,100, got {self.stages!r:.100}"
+                "stages: must be increasing percentages that end with 100, such as 1,5,25,100, got "
+                f"{self.stages!r:.100}"
             )
         object.__setattr__(self, "stages", stages)
         _number(self.false_halts, "false_halts", 1e-6, 0.5)

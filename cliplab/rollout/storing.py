@@ -56,7 +56,7 @@ def make_tables(engine: Engine) -> None:
             connection.execute(sa.insert(FACTS).values(name="version", value=VERSION))
         elif found != VERSION:
             raise StorageError(
-                f"the tables of rollouts have version {found}, and this cliplab knows {VERSION}. Update cliplab"
+                f"the tables of rollouts have version {found}; this cliplab knows {VERSION}. Update cliplab"
             )
 
 
@@ -77,7 +77,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
             yield connection
     except sa.exc.SQLAlchemyError as error:
         line = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
-        raise StorageError(f"the registry's database: {line}. Nothing of this change was stored; try again") from error
+        raise StorageError(f"the registry's database: {line}. This change was not stored. Try again") from error
 
 
 def store_report(engine: Engine, report: DeviceReport, now: float | None = None) -> StoredReport:

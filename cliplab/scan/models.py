@@ -47,10 +47,10 @@ def choose_model(
         if prompt_model is not None or neutral_prompt is not None:
             raise ConfigError('a prompt model needs a prompt that says what to look for: --prompt "sunset; dive"')
         if bundle is None:
-            raise ConfigError("no model is named. Give a bundle, or a prompt with --prompt-model DIR")
+            raise ConfigError("no model is given. Give a bundle, or a prompt with --prompt-model DIR")
         return ScanModel(bundle, str(bundle), False, lambda: model_digest(bundle))
     if bundle is not None:
-        raise ConfigError(f"the model {bundle} and a prompt are both given. Leave one of them out")
+        raise ConfigError(f"the model {bundle} and a prompt are both given. Give only one of them")
     neutral = None if neutral_prompt is None else parse_prompts(neutral_prompt, "neutral prompt")
     config = prompt_config(parse_prompts(prompt), prompt_model, neutral)
     return ScanModel(config, str(prompt_model), True, lambda: prompt_digest(config))

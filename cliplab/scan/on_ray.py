@@ -118,7 +118,7 @@ class ScanWorker:
 
         if cliplab.__version__ != self._version:
             raise ConfigError(
-                f"node {node_name()} has cliplab {cliplab.__version__} and the scan was started by {self._version}. "
+                f"node {node_name()} has cliplab {cliplab.__version__}, but the scan was started by {self._version}. "
                 "Install the same version on every node"
             )
         try:

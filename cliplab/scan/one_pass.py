@@ -176,7 +176,7 @@ def scan_once(
     _record_files(plan, store, ready, progress)
     if not progress.videos:
         raise NoVideosError(
-            f"{plan.library}: no video was found below this folder, so nothing was written. Check the path, and that "
+            f"{plan.library}: no video was found in this folder, so nothing was written. Check the path, and that "
             "the disk is mounted."
         )
     _, pending, progress.size_bytes = store.count(plan.run, plan.retry_failed)
@@ -261,7 +261,7 @@ def _store_result(plan: ScanPlan, store: Store, scored: ScoredVideo, progress: S
     reason = scored.changed or scored.scores.error
     if reason is not None:
         progress.failed += 1
-        plan.on_note(f"set aside: {printable(file.path)}: {reason}")
+        plan.on_note(f"skipped: {printable(file.path)}: {reason}")
     progress.done += 1
     progress.done_bytes += file.size_bytes
     progress.video_seconds += scored.scores.duration or 0.0

@@ -20,7 +20,7 @@ from cliplab.scan.scoring import ScoringJob, score_files
 BANDS = (
     (0.9, "high confidence {label}"),
     (0.7, "likely {label}"),
-    (0.5, "uncertain, look at it yourself"),
+    (0.5, "uncertain, check it yourself"),
     (0.3, "likely {other}"),
     (0.0, "high confidence {other}"),
 )

@@ -197,7 +197,7 @@ def require_replaceable(path: Path) -> None:
         StorageError: The path is a folder, a device, another kind of file, or unreadable.
     """
     if path.exists() and not path.is_file():
-        raise StorageError(f"{path}: is a folder or a device, not a file. Name a file with --output.")
+        raise StorageError(f"{path}: is a folder or a device, not a file. Give a file with --output.")
     try:
         with path.open("rb") as file:
             begin = file.read(80)
@@ -208,5 +208,5 @@ def require_replaceable(path: Path) -> None:
     if begin and f'"format": "{HIGHLIGHTS_FORMAT}"'.encode() not in begin:
         raise StorageError(
             f"{path}: already exists and is not a highlights.json of a scan, so it is not replaced. "
-            "Name another --output."
+            "Give another --output."
         )

@@ -147,12 +147,14 @@ def scan(
     library = library if is_remote(library) else os.path.abspath(storage.local(library))
     _check(library, min_score, window_seconds, engine, workers, settle_seconds)
     if ray_address is not None and engine != "ray":
-        raise ConfigError(f"ray_address is {ray_address!r} and engine is {engine!r}. Give engine ray, or leave it out")
+        raise ConfigError(
+            f"ray_address is {ray_address!r}, but engine is {engine!r}. Set engine to ray, or remove ray_address"
+        )
     require_new(output, True)
     require_replaceable(output)
     model = choose_model(bundle, prompt, prompt_model, neutral_prompt)
     if model.is_prompt and engine != "local":
-        raise ConfigError(f"engine is {engine!r}, and prompts are scored on this machine. Leave engine out")
+        raise ConfigError(f"engine is {engine!r}, but prompts are scored on this machine only. Remove engine")
     digest = model.digest()
     note = on_note or (lambda text: None)
     chosen = _choice(model, precision, trust_adapters, note)
@@ -164,7 +166,9 @@ def scan(
     changes = {} if device is None else {"device": device if engine == "local" else "cpu"}
     adapter = open_model(model.source, {**changes, **more}, trust_adapters)
     if chosen is not None and (device or adapter.config["device"]) == "gpu":
-        raise ConfigError(f"precision {precision} is of the program that the CPU runs; device is gpu. Leave one out")
+        raise ConfigError(
+            f"precision {precision} is for the program that runs on the CPU, but device is gpu. Remove one of them"
+        )
     if more:
         adapter.program()  # one that has to be made is made before the library is listed
     chosen = chosen or own_precision(adapter.config)
@@ -176,7 +180,10 @@ def scan(
     with open_store(place, note) as kept:
         run, is_other = kept.run(_run_key(digest, sampling, chosen))
         if is_other:
-            note(f"{place}: has scores of another model, precision or sampling; these stay, and every video is scored")
+            note(
+                f"{place}: has scores of another model, precision or sampling; they are kept, and every video is "
+                "scored again"
+            )
         plan = ScanPlan(
             library=library,
             adapter=adapter,
@@ -262,9 +269,7 @@ def _choice(
     if precision is None:
         return None
     if model.is_prompt:
-        raise ConfigError(
-            f"precision is {precision!r}, and prompts are scored by the networks as they are. Leave it out"
-        )
+        raise ConfigError(f"precision is {precision!r}, but prompts use the networks unchanged. Remove precision")
     with trusting(trust_adapters):
         chosen = choose_precision(model.name, precision)
     if precision == "auto":

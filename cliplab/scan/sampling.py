@@ -68,7 +68,7 @@ def choose_sampling(
         raise ConfigError(f"frames is {frames!r} and must be a whole number of at least 1")
     if frames is not None and (keyframes or sample_fps is not None):
         other = "keyframes" if keyframes else "sample_fps"
-        raise ConfigError(f"frames and {other} are two ways to choose frames. Give one of them")
+        raise ConfigError(f"frames and {other} are two ways to choose frames. Give only one of them")
     tolerance = adapter.input_spec.sampling_tolerance_seconds or None
     if adapter.scores_frames:
         if frames is not None:
@@ -78,8 +78,8 @@ def choose_sampling(
         return Sampling("fps", fps=sample_fps or DEFAULT_FPS, tolerance_seconds=tolerance)
     if keyframes or sample_fps is not None or frames is not None:
         raise ConfigError(
-            "sample_fps, keyframes and frames choose single frames, and this model sees clips of "
-            f"{adapter.input_spec.n_frames} frames. Leave them out: its config says which frames per clip has"
+            "sample_fps, keyframes and frames choose single frames, but this model uses clips of "
+            f"{adapter.input_spec.n_frames} frames. Remove them: the model's config decides which frames"
         )
     return _clip_sampling(adapter)
 

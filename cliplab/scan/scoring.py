@@ -234,7 +234,7 @@ def _clips(file: _Reading, spec: InputSpec, sampling: Sampling, threads: int) ->
                     if file.error is not None:  # the model fails on it
                         return
                 if not rows:
-                    raise MediaError(f"{path}: has no frame to score.")
+                    raise MediaError(f"{path}: contains no frame to score.")
             finally:
                 file.warnings = tuple(note.removeprefix(f"{path}: ") for note in video.warnings)
     except ConfigError:  # of the run
@@ -257,12 +257,12 @@ def what_changed(file: VideoFile) -> str | None:
     try:
         now = os.stat(file.path)
     except OSError as error:
-        return f"vanished during the scan ({error.strerror}). The next scan looks for it again."
+        return f"was removed during the scan ({error.strerror}). The next scan looks for it again."
     if now.st_size != file.size_bytes:
         return (
             f"changed during the scan, from {file.size_bytes:,} to {now.st_size:,} bytes: it is still being written. "
-            "The next scan takes it."
+            "The next scan includes it."
         )
     if now.st_mtime_ns != file.mtime_ns:
-        return "was written to during the scan. The next scan takes it."
+        return "was modified during the scan. The next scan includes it."
     return None

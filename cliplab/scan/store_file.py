@@ -37,7 +37,7 @@ def open_whole(path: str, note: Callable[[str], object]) -> sqlite3.Connection:
         prepare_database(connection, path)
         removed = remove_damaged(connection)
         if removed:
-            note(f"{path}: the scores of {removed} videos were damaged; they are scored again")
+            note(f"{path}: the scores of {removed} videos were damaged; these videos are scored again")
         return connection
     except sqlite3.DatabaseError as error:
         connection.close()
@@ -86,7 +86,7 @@ def in_use(path: str, holder: str) -> StorageError:
         holder: Who has it.
     """
     return StorageError(
-        f"{path}: is in use by {holder}. Wait for that scan to end, stop it, or name another with --store."
+        f"{path}: is in use by {holder}. Wait until that scan ends, stop it, or give another store with --store."
     )
 
 
@@ -102,13 +102,11 @@ def storage_errors(path: str) -> Iterator[None]:
     except sqlite3.Error as error:
         reason = str(error)
         if "locked" in reason or "busy" in reason:
-            step = "another program keeps it locked. Close that program and run the scan again: it goes on from here"
+            step = "another program keeps it locked. Close that program and run the scan again: it resumes here"
         elif "full" in reason or "disk I/O" in reason:
-            step = f"the disk is full or fails ({reason}). Free some space and run the scan again: it goes on from here"
+            step = f"the disk is full or failing ({reason}). Free some space and run the scan again: it resumes here"
         elif "not a database" in reason or "malformed" in reason:
-            step = (
-                f"it is damaged or no database ({reason}). Name another path with --store, or remove it to begin anew"
-            )
+            step = f"it is damaged or not a database ({reason}). Give another --store, or remove it to start again"
         else:
-            step = f"{reason}. Check that its folder is there and can be written, or name another path with --store"
+            step = f"{reason}. Check that its folder exists and can be written, or give another path with --store"
         raise StorageError(f"{path}: the scores could not be read or written: {step}.") from error

@@ -43,11 +43,11 @@ def prepare_database(connection: sqlite3.Connection, path: str) -> None:
     [(version,)] = connection.execute("PRAGMA user_version").fetchall()
     [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
     if kind != APPLICATION_ID and (tables or version):
-        raise StorageError(f"{path}: is a database of another program, not a scan's. Name another path with --store.")
+        raise StorageError(f"{path}: is a database of another program, not of a scan. Give another path with --store.")
     if version > len(MIGRATIONS):
         raise StorageError(
             f"{path}: was written by a newer cliplab (its version is {version}, this one reads up to "
-            f"{len(MIGRATIONS)}). Install the newer cliplab, or name another path with --store."
+            f"{len(MIGRATIONS)}). Install the newer cliplab, or give another path with --store."
         )
     connection.execute("PRAGMA journal_mode = WAL")
     # A commit for each video, without waiting for the disk: a kill loses none, a power cut the last few and no more.

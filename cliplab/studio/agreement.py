@@ -87,14 +87,14 @@ def agreement(items: Sequence[Sequence[Unit]], seed: int = 0) -> Agreement:
     labels = sorted({label for units in kept for unit in units for label in unit.values()})
     count = sum(map(len, kept))
     if not kept:
-        return Agreement(None, None, 0, 0, None, "no item has labels of two annotators yet")
+        return Agreement(None, None, 0, 0, None, "no item has labels by two annotators yet")
     sums = np.array([_sums_of(units, labels) for units in kept])
     pairs = sum(len(unit) * (len(unit) - 1) for units in kept for unit in units)
     equal = sum(n * (n - 1) for units in kept for unit in units for n in Counter(unit.values()).values())
     same = equal / pairs
     alpha = float(_alpha(sums.sum(axis=0)[None])[0])
     if not np.isfinite(alpha):
-        note = f"all labels of the {count} units are {labels[0]!r}: alpha needs two labels that occur"
+        note = f"all labels of the {count} units are {labels[0]!r}: alpha needs at least two different labels"
         return Agreement(None, None, count, len(kept), same, note)
     return Agreement(alpha, _interval(sums, alpha, seed), count, len(kept), same, _note(len(kept)))
 

@@ -96,7 +96,7 @@ def _append(connection: sqlite3.Connection, event: LabelEvent) -> int | None:
 def _checked_subject(connection: sqlite3.Connection, event: LabelEvent) -> str:
     """The subject of an event, after the checks that need a look into the store."""
     if event.item is not None and not connection.execute("SELECT 1 FROM items WHERE id = ?", (event.item,)).fetchone():
-        raise DatasetError(f"there is no item {event.item}. Load the page anew")
+        raise DatasetError(f"there is no item {event.item}. Reload the page")
     if event.action in ("undo", "redo"):
         return _undone_subject(connection, event)
     if "label" in event.value:
@@ -110,10 +110,10 @@ def _undone_subject(connection: sqlite3.Connection, event: LabelEvent) -> str:
     target = find_event(connection, event)
     named = f"number {event.value['sequence']} of client {event.value['client']!r}"
     if target is None:
-        raise DatasetError(f"{named} is not stored, so that there is nothing to {event.action}")
+        raise DatasetError(f"{named} is not stored, so there is nothing to {event.action}")
     _, action, subject, annotator, item = target
     if action in ("undo", "redo", "lease"):
-        raise DatasetError(f"{named} is {action}, which cannot be undone; name the event that it was about")
+        raise DatasetError(f"{named} is {action}, which cannot be undone; give the event that it refers to")
     if annotator != event.annotator:
         raise DatasetError(f"{named} is by {annotator!r}; only that person can {event.action} it")
     if item != event.item:

@@ -134,10 +134,10 @@ def _outcome(job: Job, ending: dict[str, Any], code: int, words: deque[str]) -> 
         job.line(word)
     if ending.get("error"):
         raise AdapterError(ending["error"])
-    how = f"by signal {-code}" + (" (perhaps it needed more memory than there is)" if code == -9 else "")
+    how = f"by signal {-code}" + (" (it may have needed more memory than is available)" if code == -9 else "")
     last = next((word for word in reversed(words) if word.strip()), "")
     raise AdapterError(
         f"the job's process ended {how if code < 0 else f'with code {code}'} before it was done"
         + (f": {last}" if last else "")
-        + ". What it had stored is kept; start it again to go on."
+        + ". Its stored results are kept; start it again to continue."
     )

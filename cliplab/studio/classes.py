@@ -83,7 +83,7 @@ def write_classes(connection: sqlite3.Connection, names: Sequence[str]) -> list[
     for name in names:
         if name in former and name not in known:
             raise DatasetError(
-                f"class {name!r} was renamed to {former[name]!r}, so that labels of both could not be told apart. "
+                f"class {name!r} was renamed to {former[name]!r}, so labels of both could not be distinguished. "
                 "Rename that class back, or choose another name."
             )
     keys = {name: known[name].key for name in names if name in known and not known[name].retired}
@@ -97,7 +97,7 @@ def write_classes(connection: sqlite3.Connection, names: Sequence[str]) -> list[
     )
     used = dict(connection.execute(_USES))
     return [
-        f"class {name!r} is retired and {used[name]:,} labels have it; they stay as they are. Rename it "
+        f"class {name!r} is retired, but {used[name]:,} labels use it; they are unchanged. Rename it "
         "(rename_class) to move them to another name."
         for name, one in known.items()
         if name not in keys and not one.retired and name in used
@@ -127,7 +127,7 @@ def checked_names(names: Sequence[str]) -> list[str]:
     seen: dict[str, str] = {}
     for name in cleaned:
         if (other := seen.get(spelling_key(name))) is not None:
-            raise DatasetError(f"classes {other!r} and {name!r} are one class. Name it once.")
+            raise DatasetError(f"classes {other!r} and {name!r} are the same class. List it once.")
         seen[spelling_key(name)] = name
     return cleaned
 
@@ -151,7 +151,10 @@ def rename(connection: sqlite3.Connection, old: str, new: str) -> None:
         return
     former = dict(connection.execute("SELECT alias, name FROM class_aliases"))
     if new in known or former.get(new, old) != old:
-        raise DatasetError(f"{new!r} is or was another class; labels of both could not be told apart afterwards.")
+        raise DatasetError(
+            f"{new!r} is or was another class; labels of both could not be distinguished afterwards. Choose another "
+            "name."
+        )
     connection.execute("DELETE FROM class_aliases WHERE alias = ?", (new,))
     connection.execute("UPDATE class_aliases SET name = ? WHERE name = ?", (new, old))
     connection.execute("INSERT INTO class_aliases VALUES (?, ?)", (old, new))

@@ -66,4 +66,4 @@ def config_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[
 
 
 def _shown(config: Mapping[str, Any], key: str) -> str:
-    return json.dumps(config[key], ensure_ascii=False) if key in config else "(not a key of it)"
+    return json.dumps(config[key], ensure_ascii=False) if key in config else "(not a key)"

@@ -87,11 +87,11 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
     [(version,)] = connection.execute("PRAGMA user_version").fetchall()
     [(tables,)] = connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
     if kind != APPLICATION_ID and (tables or version):
-        raise StorageError(f"{path}: is a database of another program, not a studio's. Name another folder.")
+        raise StorageError(f"{path}: is a database of another program, not of a studio. Give another folder.")
     if version > len(MIGRATIONS):
         raise StorageError(
             f"{path}: was written by a newer cliplab (its version is {version}, this one reads up to "
-            f"{len(MIGRATIONS)}). Install the newer cliplab, or name another folder."
+            f"{len(MIGRATIONS)}). Install the newer cliplab, or give another folder."
         )
     return int(version)
 
@@ -149,12 +149,12 @@ def _words(reason: str) -> str:
     if "locked" in reason or "busy" in reason:
         return "another program keeps the labels locked. Nothing was changed; close that program and try again."
     if "full" in reason or "disk I/O" in reason:
-        return f"the disk is full or fails ({reason}). Nothing was changed; free some space and try again."
+        return f"the disk is full or failing ({reason}). Nothing was changed; free some space and try again."
     if "readonly" in reason:
         return "the labels are read-only. Nothing was changed; make the file and its folder writable and try again."
     if "not a database" in reason or "malformed" in reason:
         return (
-            f"is damaged or not a database ({reason}). Copy the file away; then recover what can be read of it with "
-            "cliplab.studio.recover_store(folder), or put back a backup."
+            f"is damaged or not a database ({reason}). Make a copy of the file, then recover its readable part with "
+            "cliplab.studio.recover_store(folder), or restore a backup."
         )
     return f"could not be read or written: {reason}. Check that its folder exists and can be written."

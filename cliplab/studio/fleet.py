@@ -301,7 +301,7 @@ def _numbered(rollout: Rollout) -> list[tuple[int, float]]:
 def _stage_state(rollout: Rollout, number: int) -> str:
     if rollout.state == "done" or number < rollout.stage:
         return "passed"
-    return "now" if number == rollout.stage else "ahead"
+    return "now" if number == rollout.stage else "later"
 
 
 def _last_reason(registry: Registry, rollout: Rollout) -> str:

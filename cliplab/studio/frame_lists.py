@@ -78,7 +78,7 @@ class FrameLists:
             raise ValueError(f"start and end must be seconds with start <= end, got {start!r} and {end!r}")
         if end - start > LONGEST_STRETCH_SECONDS:
             raise ValueError(
-                f"a stretch of {end - start:,.8g} s is too long: at most {LONGEST_STRETCH_SECONDS:.0f} s are listed at "
+                f"a range of {end - start:,.8g} s is too long: at most {LONGEST_STRETCH_SECONDS:.0f} s are listed at "
                 "a time"
             )
         length = self.info_of(file).duration_seconds
@@ -88,7 +88,7 @@ class FrameLists:
         first = max(bisect_right(found, start + EPSILON_SECONDS) - 1, 0)
         last = max(bisect_right(found, end + EPSILON_SECONDS), first + 1)
         if last - first > MOST_TIMES:
-            raise ValueError(f"the stretch has {last - first} frames and at most {MOST_TIMES} are listed at a time")
+            raise ValueError(f"the range has {last - first} frames; at most {MOST_TIMES} are listed at a time")
         return found[first:last]
 
     def exact_time(self, file: MediaFile, moment: float) -> float:

@@ -186,7 +186,7 @@ class FrameService:
         self._cursors.read(file, *size, exact, cached, keep)
         found = made.get(wanted, made.get("last"))
         if found is None:  # the frames before it for more than a second are damaged as well
-            raise MediaError(f"{file.path}: the video is damaged around {exact:.2f} s. Go to another place.")
+            raise MediaError(f"{file.path}: the video is damaged around {exact:.2f} s. Choose another position.")
         return found
 
     # -- times -------------------------------------------------------------------------------------------------------
@@ -303,7 +303,7 @@ class FrameService:
         except MediaError:
             if not file.path.is_file():
                 raise FileGoneError(
-                    f"{file.path}: was removed. Its labels are kept: put it back, then reload."
+                    f"{file.path}: was removed. Its labels are kept: restore the file, then reload."
                 ) from None
             raise
 

@@ -28,7 +28,7 @@ def analyze(job: Job, arguments: dict[str, Any]) -> dict[str, Any]:
         job: The job.
         arguments: "source", "name" to show, "local" whether it is a file, "report" the path of the report to write,
             "options" of ``HighlightOptions``, and the "folder" of the studio, whose ``.env`` may ask for stage 2 and
-            whose model of ratings orders. Stopping the analysis of a stream keeps what was found.
+            whose rating model orders. Stopping the analysis of a stream keeps what was found.
 
     Returns:
         "found", how many, by kind.
@@ -114,7 +114,7 @@ def generate(job: Job, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def _models(folder: Path) -> dict[str, Any]:
-    """Stage 2 where ``.env`` asks for it, and the model of ratings where there is one."""
+    """Stage 2 where ``.env`` asks for it, and the rating model where there is one."""
     from cliplab.detect import RatingOrder, Stage2, stage2_model
 
     model = stage2_model(folder=folder)

@@ -89,8 +89,8 @@ def import_dataset(
         problems.append(f"{left_out:,} clips have several labels or none; a studio has one label for each item")
     if len(examples) < len(dataset.examples):
         problems.append(
-            f"{len(dataset.examples) - len(examples):,} clips are not pictures or videos by their names, or lie "
-            "outside of the folder, which is allowed only while the studio listens on 127.0.0.1"
+            f"{len(dataset.examples) - len(examples):,} clips do not have the name of a picture or video, or are "
+            "outside the folder, which is allowed only while the studio listens on 127.0.0.1"
         )
     return ImportReport(len(dataset), added, len(result.applied), tuple(problems), dataset.notes)
 
@@ -106,7 +106,7 @@ def import_folder_labels(
     Args:
         store: The label store.
         on_progress: As of ``import_dataset``.
-        outside: Whether files outside of the data folder become items, too.
+        outside: Whether files outside the data folder become items, too.
 
     Returns:
         What was taken; None where there is no such file, or the folder was looked at before.

@@ -238,7 +238,7 @@ def _reconcile(connection: sqlite3.Connection, found: list[_Found], store: Label
         if one.content in lost:
             old, numbers = lost.pop(one.content)
             _update(connection, numbers, "path = ?, missing = NULL", one.path)
-            report.moved.append(f"{_shown(old)} is now {_shown(one.path)}; its labels moved along")
+            report.moved.append(f"{_shown(old)} is now {_shown(one.path)}; its labels were kept")
             continue
         _add_item(connection, one)
         report.added += 1
@@ -271,8 +271,9 @@ def _mark_missing(
             report.gone.append(_shown(path))
         elif any(before.get(number) != "replaced" for number in numbers):
             report.replaced.append(
-                f"{_shown(path)}: is another file than the one that was labelled; the labels stay with the former "
-                "content, and the new one is to be labelled"
+                f"{_shown(path)}: is a different file from the one that was labelled; the labels stay with the "
+                "previous "
+                "content, and the new file needs labels"
             )
         _update(connection, numbers, "missing = ?", state)
 

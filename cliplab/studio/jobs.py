@@ -26,7 +26,7 @@ MAX_HISTORY_BYTES = 20_000_000
 _SMALL_RESULT_BYTES, _MOST_LARGE_RESULTS = 20_000, 5
 # Progress is published at most this often for each job; changes of state and epochs always are.
 _PUBLISH_SECONDS = 0.2
-_LOST = "the studio was closed while this ran. Start it again; a training resumes where it stopped"
+_LOST = "the studio was closed while this was running. Start it again; a training resumes where it stopped"
 
 
 class JobStoppedError(Exception):
@@ -178,9 +178,7 @@ class Jobs:
             if busy is not None:
                 raise ConfigError(f'"{busy.title}" is running, and only one {kind} job runs at a time. Wait or stop it')
             if sum(job.state == "running" for job in self._jobs.values()) >= MOST_RUNNING:
-                raise ConfigError(
-                    f"{MOST_RUNNING} jobs are running, which is all that run at a time. Wait, or stop one"
-                )
+                raise ConfigError(f"{MOST_RUNNING} jobs are running, the maximum. Wait, or stop one")
             job = Job(secrets.token_hex(8), kind, _clean(title)[:200], started_at=time.time(), again=again)
             job._changed = self._changed
             self._jobs[job.id] = job

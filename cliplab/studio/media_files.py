@@ -73,7 +73,7 @@ def find_file(item: Item, path: Path) -> MediaFile:
     try:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):
-            raise FileGoneError(f"{path}: is not a file any more. Put the file back at this place.")
+            raise FileGoneError(f"{path}: is no longer a file. Restore the file at this path.")
         if not os.access(path, os.R_OK):
             raise FileGoneError(f"{path}: no permission to read the file. Change its permissions, then reload.")
         seen = (str(path), found.st_size, found.st_mtime_ns, found.st_ino, item.fingerprint)
@@ -84,13 +84,14 @@ def find_file(item: Item, path: Path) -> MediaFile:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise FileGoneError(
-            f"{path}: cannot be read ({reason}). Its labels are kept: put the file back, then reload."
+            f"{path}: cannot be read ({reason}). Its labels are kept: restore the file, then reload."
         ) from None
     if not _compared[seen]:
         changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.st_mtime))
         raise FileReplacedError(
-            f"{path}: has other content than the file that was labelled (changed {changed}). The labels are kept: put "
-            "the earlier file back, or give the new one another name."
+            f"{path}: has other content than the file that was labelled (changed {changed}). The labels are kept: "
+            "restore "
+            "the earlier file, or give the new one another name."
         )
     return MediaFile(path, found.st_size, f"{item.fingerprint}-{found.st_size}-{found.st_mtime_ns}")
 

@@ -54,7 +54,7 @@ def _difference(one: Figure | None, two: Figure | None) -> tuple[str, str]:
         return words, "equal" if difference == 0 else f"the {'second' if difference < 0 else 'first'} is smaller"
     if one.low is None or one.high is None or two.low is None or two.high is None:
         better = "second" if (difference < 0) == lower_is_better(one.name) else "first"
-        return f"{difference:+.2f}", "equal" if difference == 0 else f"better in the {better}; it has no interval"
+        return f"{difference:+.2f}", "equal" if difference == 0 else f"the {better} is better; no interval is known"
     low, high = separate_difference(two.value, (two.low, two.high), one.value, (one.low, one.high))
     words = f"{difference:+.2f} (95% {low:+.2f} to {high:+.2f})"
     if low <= 0 <= high:
@@ -72,11 +72,11 @@ def comparison_notes(first: ModelDetail, second: ModelDetail) -> list[str]:
         notes.append(f"They were measured on different clips: {counts[0][0]} and {counts[1][0]}.")
     else:
         notes.append(
-            "The intervals treat the two measurements as separate. On the same clips, cliplab compare pairs them "
-            "and is sharper."
+            "The intervals treat the two measurements as independent. On the same clips, cliplab compare pairs them "
+            "and gives narrower intervals."
         )
     if first.labels != second.labels and first.labels and second.labels:
-        notes.append("Their classes or the order of them differ, so that the figures answer different questions.")
+        notes.append("Their classes or the order of the classes differ, so their figures cannot be compared.")
     return notes
 
 

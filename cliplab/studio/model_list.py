@@ -101,8 +101,8 @@ class ModelLibrary:
         found = next((ref for ref in self.refs() if ref.id == model_id), None)
         if found is None:
             raise ConfigError(
-                f"{model_id!r:.100} is not a model of this studio. It may have been removed or renamed meanwhile: "
-                "the list of models shows what there is"
+                f"{model_id!r:.100} is not a model of this studio. It may have been removed or renamed. Open "
+                "the list of models again"
             )
         return found
 

@@ -121,7 +121,7 @@ def read_detail(ref: ModelRef) -> ModelDetail:
         )
     status = ref.path.stat() if ref.path.exists() else None
     if status is None:
-        raise ConfigError(f"{ref.name}: the file is gone. It was removed or renamed since the list was made")
+        raise ConfigError(f"{ref.name}: the file is missing. It was removed or renamed after the list was made")
     stamp = f"{status.st_mtime_ns}-{status.st_size}"
     if ref.kind == "config":
         return _detail(ref, read_config_file(ref.path), {}, size_bytes=status.st_size, digest=stamp)

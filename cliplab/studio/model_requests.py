@@ -53,4 +53,4 @@ async def form_values(request: Request) -> dict[str, str]:
     try:
         return dict(parse_qsl(body, keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except ValueError:
-        raise RequestError(400, f"the form has more than {MOST_FIELDS} fields, which is all that is taken") from None
+        raise RequestError(400, f"the form has more than {MOST_FIELDS} fields, the maximum") from None

@@ -62,8 +62,9 @@ def check_version_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name) or name.lower().endswith((".json", ".tflite")):
         raise ConfigError(
-            f"the name of a version has 1 to 100 letters, digits, _, - and ., begins with a letter, digit or _, and "
-            f"has no ending, got {name!r:.120}"
+            "the name of a version must have 1 to 100 letters, digits, _, - and ., begin with a letter, digit or _, "
+            "and "
+            f"have no file suffix, got {name!r:.120}"
         )
     return name
 
@@ -171,6 +172,6 @@ def _new_path(library: ModelLibrary, name: str, ending: str) -> Path:
 
 def _taken(name: str) -> VersionTakenError:
     return VersionTakenError(
-        f"{name} exists: another edit was saved under this name meanwhile. Nothing was written over, and your values "
+        f"{name} already exists: another edit was saved under this name. Nothing was replaced, and your values "
         "are still in the form. Compare the two, or save under the next name"
     )

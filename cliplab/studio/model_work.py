@@ -49,7 +49,9 @@ def train_model(job: Job, arguments: dict[str, Any]) -> dict[str, Any]:
     library = ModelLibrary(arguments["folder"])
     ref = library.find(arguments["model"])
     if ref.kind == "tflite":
-        raise ConfigError(f"{ref.name}: a .tflite has no weights to train. Train the bundle or config that it is from")
+        raise ConfigError(
+            f"{ref.name}: a .tflite has no weights to train. Train the bundle or config that it was made from"
+        )
 
     def on_epoch_end(log: EpochLog) -> object:
         job.epoch(asdict(log))

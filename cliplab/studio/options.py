@@ -43,7 +43,7 @@ class StudioOptions:
             raise ConfigError(f"port is {self.port} and must be from 0 to 65535")
         if self.token is None and not is_loopback(self.host):
             raise ConfigError(
-                f"host is {self.host}, which other machines reach, and no token is set, so that anyone could open it. "
+                f"host is {self.host}, which other machines can reach, but no token is set, so anyone could open it. "
                 "Set a token, or listen on 127.0.0.1"
             )
         if self.token is not None and not (len(self.token) >= MIN_TOKEN_LENGTH and self.token.isascii()):
@@ -76,10 +76,10 @@ def check_class_names(names: tuple[str, ...]) -> None:
         ConfigError: There are none, one is empty or longer than 200 characters, or two are the same.
     """
     if not names:
-        raise ConfigError("labels must name at least one class, for example --labels ad,content")
+        raise ConfigError("labels must have at least one class, for example --labels ad,content")
     for name in names:
         if not name.strip() or len(name) > 200:
             raise ConfigError(f"a class is named {name[:50]!r}; a name has 1 to 200 characters that are not all spaces")
     doubled = sorted({name for name in names if names.count(name) > 1})
     if doubled:
-        raise ConfigError(f"labels name {doubled[0]!r} twice. Give each class once")
+        raise ConfigError(f"labels contain {doubled[0]!r} twice. Give each class once")

@@ -155,7 +155,7 @@ def label_auto(
     require_new(output, force)
     folder = Path(data_dir)
     if not folder.is_dir():
-        raise DatasetError(f"{folder}: there is no such folder. Name the folder of your frames, clips or videos")
+        raise DatasetError(f"{folder}: there is no such folder. Give the folder of your frames, clips or videos")
     with open_store(folder) as store:
         found = fill_items(store, (), on_progress)
         report = prelabel(store, model, threshold, dict(overrides or {}), trust_adapters, on_progress)
@@ -194,14 +194,14 @@ def prelabel(
     items = list(all_items(store))
     usable = [item for item in items if item.missing is None]
     if not usable:
-        gone = f"; the files of {len(items)} items are gone" if items else ""
+        gone = f"; the files of {len(items)} items are missing" if items else ""
         raise DatasetError(
             f"{store.folder}: there is nothing to label{gone}. Add frames, clips or videos to the folder"
         )
     adapter = open_for_items(model, usable, overrides, trust_adapters)
     name = model_name(adapter, model)
     classes, notes = _shared_classes(store, adapter, model)
-    failed = [(item.path, "the file is gone or was replaced") for item in items if item.missing is not None]
+    failed = [(item.path, "the file is missing or was replaced") for item in items if item.missing is not None]
     scored = dict(_scored(store, adapter, model, usable, failed, on_progress))
     if not scored:
         raise DatasetError(f"none of {len(usable)} items can be scored; the first: {failed[0][0]}: {failed[0][1]}")
@@ -248,10 +248,10 @@ def _shared_classes(
     notes: list[str] = []
     if not known and len(labels) <= _MOST_NEW_CLASSES:
         store.set_classes(labels)
-        note = f"the studio had no classes: it has the model's {len(labels)} now"
+        note = f"the studio had no classes: it now has the model's {len(labels)}"
         return dict(enumerate(_as_stored(store, labels))), [note]
     if not known:
-        note = f"the model's {len(labels)} classes are too many to become the studio's. Name yours: --labels"
+        note = f"the model's {len(labels)} classes are too many for the studio. Give your classes: --labels"
         return dict(enumerate(labels)), [note]
     with store.reading() as connection:
         former = dict(connection.execute("SELECT alias, name FROM class_aliases"))
@@ -265,14 +265,14 @@ def _shared_classes(
     if not found:
         raise ConfigError(
             f"{model}: its classes are {quoted_list(labels)}, and those of {store.folder} are {quoted_list(known)}: "
-            "they share none. Train a model on your labels, or rename the classes"
+            "they have none in common. Train a model on your labels, or rename the classes"
         )
     unknown = [name for name in known if name not in found.values()]
     if unknown:
         notes.append(f"the model does not know {quoted_list(unknown)}: it cannot pre-label them")
     if len(found) < len(labels):
         others = [label for column, label in enumerate(labels) if column not in found]
-        notes.append(f"of the model's classes, {quoted_list(others)} are not classes of the studio and left out")
+        notes.append(f"of the model's classes, {quoted_list(others)} are not classes of the studio and are left out")
     return found, notes
 
 

@@ -17,7 +17,7 @@ from cliplab.studio.security import inside
 if TYPE_CHECKING:
     from cliplab.clips import ClipManager, RatingBasedTrainer
 
-_HOW = "make some on the Generate page, or register clips in {name} (docs/guides/clips.md shows how)"
+_HOW = "create some on the Generate page, or register clips in {name} (docs/guides/clips.md shows how)"
 _open: dict[str, tuple[ClipManager, RatingBasedTrainer]] = {}
 _guard = threading.Lock()
 
@@ -103,7 +103,7 @@ def request_key(body: Mapping[str, Any]) -> tuple[str, int]:
 
 
 def clip_file(studio: Studio, clip_id: int) -> tuple[Path, str]:
-    """The file of a clip and its name; files outside of the studio's folder are refused.
+    """The file of a clip and its name; files outside the studio's folder are refused.
 
     Args:
         studio: The studio.
@@ -117,5 +117,7 @@ def clip_file(studio: Studio, clip_id: int) -> tuple[Path, str]:
         clip = manager.get_clip(clip_id)
     path = inside(studio, clip.filepath)
     if not path.is_file():
-        raise RequestError(404, f"{shown(clip.filename)}: the file is gone. cliplab clips cleanup removes its entry")
+        raise RequestError(
+            404, f"{shown(clip.filename)}: the file is missing. Remove its entry with cliplab clips cleanup"
+        )
     return path, path.name

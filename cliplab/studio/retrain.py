@@ -91,8 +91,8 @@ def why_not(counts: Mapping[str, int]) -> str | None:
         return None
     held = ", ".join(f"{label} {count}" for label, count in sorted(counts.items())) or "none"
     return (
-        f"Retraining needs {FEWEST_OF_CLASS} labelled items of at least two classes; so far: {held}. Label some more, "
-        "of several groups if you can"
+        f"Retraining needs {FEWEST_OF_CLASS} labelled items of at least two classes; so far: {held}. Label more items, "
+        "from several groups if possible"
     )
 
 
@@ -170,14 +170,16 @@ def _to_learn(labels: Mapping[int, str], counts: Mapping[str, int]) -> tuple[dic
     """The labelled items that a head can learn from, and sentences about those that are left out."""
     single = sorted(label for label, count in counts.items() if count < FEWEST_OF_CLASS)
     kept = {number: label for number, label in labels.items() if label not in single}
-    notes = [f"{quoted_list(single)}: a class of a single item is left out; label another one"] if single else []
+    notes = (
+        [f"{quoted_list(single)}: a class with a single item is left out; label another item of it"] if single else []
+    )
     classes = sorted(set(kept.values()), key=lambda label: (-counts[label], label))
     if len(classes) > _MOST_CLASSES:
         used = set(classes[:_MOST_CLASSES])
-        notes.append(f"of {len(classes):,} classes the {_MOST_CLASSES} with the most labels are learned")
+        notes.append(f"only the {_MOST_CLASSES} of {len(classes):,} classes with the most labels are learned")
         kept = {number: label for number, label in kept.items() if label in used}
     if len(kept) > _MOST_LEARNED:
-        notes.append(f"{_MOST_LEARNED:,} of {len(kept):,} labelled items were used, taken evenly")
+        notes.append(f"{_MOST_LEARNED:,} of {len(kept):,} labelled items were used, chosen evenly")
         numbers = sorted(kept)
         kept = {numbers[n * len(numbers) // _MOST_LEARNED]: "" for n in range(_MOST_LEARNED)}
         kept = {number: labels[number] for number in kept}

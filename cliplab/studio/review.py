@@ -134,8 +134,8 @@ def why_empty(store: LabelStore, kind: str) -> str:
     return {
         "uncertain": "Every item that the model scored has a label.",
         "sure": "Every item that the model scored has a label.",
-        "disagree": "No two annotators disagree. Items that two people label are set on the Annotators page.",
+        "disagree": "No two annotators disagree. Choose on the Annotators page how many items two people label.",
         "model": "The model agrees with every label.",
-        "mislabels": "No label looks wrong. Retrain now looks again.",
-        "flagged": "Nobody flagged an item. F flags one.",
+        "mislabels": "No label looks wrong. Press Retrain now to check again.",
+        "flagged": "Nobody flagged an item. Press F to flag one.",
     }[kind]

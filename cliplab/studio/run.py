@@ -62,7 +62,7 @@ def studio(
         raise MissingExtraError(error.name or "starlette", "studio", "the studio") from error
     folder = Path(data_dir)
     if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is not a folder. Name the folder of your media, or a new one")
+        raise ConfigError(f"{folder} is not a folder. Give the folder of your media, or a new one")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -34,7 +34,7 @@ def write_scores(connection: sqlite3.Connection, model: str, rows: Iterable[tupl
         by_item.setdefault(int(item), {})[label] = float(score)
     known = {row[0] for row in connection.execute("SELECT id FROM items")}
     if unknown := sorted(by_item.keys() - known):
-        raise DatasetError(f"there is no item {unknown[0]}, of which {model!r} has scores")
+        raise DatasetError(f"there is no item {unknown[0]}, for which {model!r} has scores")
     for table in ("scores", "top_scores"):
         connection.execute(f"DELETE FROM {table} WHERE model = ?", (model,))
     connection.executemany(

@@ -116,14 +116,14 @@ class Guard:
             check_origin(headers)
         elif scope["path"] not in OPEN_PATHS and not self._knows_token(headers):
             raise RequestError(
-                401, "this studio asks for its token. Open the address that it printed when it started, with its #token"
+                401, "this studio requires its token. Open the address that it printed when it started, with its #token"
             )
         if scope["method"] in _READS or scope["path"] == "/token":
             return
         if not hmac.compare_digest(_shown_csrf(scope, headers).encode(), self._studio.csrf.encode()):
             raise RequestError(
                 403,
-                "the header X-CSRF-Token is not that of this studio. Load the page again, or ask GET /session for it",
+                "the header X-CSRF-Token is not that of this studio. Reload the page, or get it from GET /session",
                 {"X-CSRF": "stale"},
             )
 
@@ -168,14 +168,14 @@ def _as_request_error(scope: Scope, error: Exception) -> RequestError:
     if isinstance(error, RequestError):
         return error
     if isinstance(error, HTTPException):
-        what = {404: "there is nothing at this path", 405: f"{scope['method']} is not for this path"}
+        what = {404: "there is nothing at this path", 405: f"{scope['method']} is not allowed for this path"}
         return RequestError(error.status_code, what.get(error.status_code, error.detail), error.headers)
     if isinstance(error, StorageError):
         return RequestError(507, str(error))
     if isinstance(error, AdapterError):
         return to_request_error(error)
     _log.error("a request failed: %s %s", scope["method"], scope["path"], exc_info=error)
-    return RequestError(500, "this is a fault of the studio; the terminal that it runs in shows more")
+    return RequestError(500, "internal error; the terminal of the studio has the details")
 
 
 def _check_site(headers: Headers, method: str) -> None:
@@ -183,11 +183,11 @@ def _check_site(headers: Headers, method: str) -> None:
     site = headers.get("sec-fetch-site", "none")
     opened = method in _READS and headers.get("sec-fetch-mode") == "navigate"
     if site not in ("same-origin", "none") and not opened:
-        raise RequestError(403, f"only the studio's own pages may ask, and Sec-Fetch-Site is {site!r}")
+        raise RequestError(403, f"only the studio's own pages may send requests, but Sec-Fetch-Site is {site!r}")
     host = headers.get("host", "")
     origins = headers.getlist("origin")
     if any(origin not in (f"http://{host}", f"https://{host}") for origin in origins):
-        raise RequestError(403, f"only the studio's own pages may ask, and the Origin header is {origins!r}")
+        raise RequestError(403, f"only the studio's own pages may send requests, but the Origin header is {origins!r}")
 
 
 def cookie_name(studio: Studio) -> str:
@@ -243,7 +243,7 @@ def inside(studio: Studio, path: str | Path) -> Path:
         path: Absolute, or relative to the data folder. Symbolic links are followed before the check.
 
     Raises:
-        RequestError: 403, it is outside of the folder; 400, it cannot be a path.
+        RequestError: 403, it is outside the folder; 400, it cannot be a path.
     """
     root = os.path.realpath(studio.options.data_dir)
     try:
@@ -251,7 +251,7 @@ def inside(studio: Studio, path: str | Path) -> Path:
     except ValueError as error:  # a NUL character
         raise RequestError(400, f"{str(path)[:100]!r} cannot be a path ({error})") from None
     if os.path.commonpath([root, found]) != root:
-        raise RequestError(403, f"{str(path)[:100]!r} is outside of the studio's folder. Name a file below {root}")
+        raise RequestError(403, f"{str(path)[:100]!r} is outside the studio's folder. Give a file in {root}")
     return Path(found)
 
 

@@ -84,10 +84,10 @@ def _take_in_labels(studio: Studio) -> None:
     try:
         taken = import_folder_labels(studio.store, outside=is_loopback(studio.options.host))
     except DatasetError as error:
-        _log.warning("%s The labels of this file were not taken in.", error)
+        _log.warning("%s The labels of this file were not imported.", error)
         return
     if taken is not None:
-        _log.info("%d labels of %d clips were taken in", taken.labels, taken.clips)
+        _log.info("%d labels of %d clips were imported", taken.labels, taken.clips)
         for sentence in taken.left_out:
             _log.warning("%s", sentence)
 

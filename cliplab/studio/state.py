@@ -1,7 +1,7 @@
 """The present state of a label store, which follows from its events: one function applies an event.
 
 The events of one subject of one item (see ``events.subject_of``) that are not undone make its present state, in the
-order in which they were stored. So an undo, of any event at any time, computes one subject anew.
+order in which they were stored. So an undo, of any event at any time, computes one subject again.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def find_event(connection: sqlite3.Connection, event: LabelEvent) -> tuple[int, 
 
 
 def refresh_item(connection: sqlite3.Connection, item: int) -> None:
-    """Compute anew how many people labelled an item, whether they disagree, and whether it is flagged.
+    """Compute again how many people labelled an item, whether they disagree, and whether it is flagged.
 
     Args:
         connection: A database in a transaction.
@@ -87,7 +87,7 @@ def refresh_item(connection: sqlite3.Connection, item: int) -> None:
 
 
 def rebuild_state(connection: sqlite3.Connection) -> int:
-    """Make everything that follows from the events anew.
+    """Make everything that follows from the events again.
 
     Args:
         connection: A database in a transaction.

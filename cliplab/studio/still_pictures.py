@@ -38,7 +38,7 @@ def read_picture(file: MediaFile) -> bytes:
     try:
         return read_regular_bytes(file.path, _MOST_PICTURE_BYTES, MediaError)
     except OSError as error:
-        raise FileGoneError(f"{file.path}: cannot be read ({error.strerror}). Put it back, then reload.") from None
+        raise FileGoneError(f"{file.path}: cannot be read ({error.strerror}). Restore it, then reload.") from None
 
 
 def jpeg_to_send(content: bytes, height: int) -> bytes | None:

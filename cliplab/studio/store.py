@@ -133,7 +133,9 @@ class LabelStore:
         """
         check_name(annotator, "annotator")
         if not 0 <= count <= MAX_PAGE or not 0 < seconds <= 7 * 86400:
-            raise ConfigError(f"a lease is of 0 to {MAX_PAGE} items for up to 7 days, got {count!r} for {seconds!r} s")
+            raise ConfigError(
+                f"a lease must be for 0 to {MAX_PAGE} items and up to 7 days, got {count!r} for {seconds!r} s"
+            )
         now = time.time()
         with self.writing() as connection:
             rows = connection.execute(
@@ -147,7 +149,7 @@ class LabelStore:
         return numbers
 
     def rebuild(self) -> int:
-        """Make the present state anew from the events alone.
+        """Make the present state again from the events alone.
 
         Returns:
             The number of events.
@@ -446,7 +448,7 @@ class LabelStore:
         """
         with self._lock, storage_errors(self.path):
             if self.read_only:
-                raise StorageError(f"{self.read_only}. Nothing was stored; make the file and its folder writable.")
+                raise StorageError(f"{self.read_only}. Nothing was stored. Make the file and its folder writable.")
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer

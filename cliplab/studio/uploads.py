@@ -86,6 +86,6 @@ def find_upload(data_dir: Path, upload_id: str) -> Path:
         found = [plain]
     if not found:
         raise ConfigError(
-            f"this upload was deleted: the last {MOST_UPLOADS} are kept, for an hour. Drop the video again"
+            f"this upload was deleted: only the last {MOST_UPLOADS} are kept, for an hour. Upload the video again"
         )
     return found[0]

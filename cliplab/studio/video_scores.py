@@ -50,7 +50,7 @@ def score_rows(fingerprint: str, classes: Sequence[str]) -> dict[str, dict[str, 
 
     Returns:
         By a name such as "ad, by ads_v2": "label", "times" in seconds (the middle of each window), "scores" in 0..1,
-        and "threshold". What cannot be read is left out: it can be computed anew.
+        and "threshold". What cannot be read is left out: it can be computed again.
     """
     rows: dict[str, dict[str, Any]] = {}
     for path in _latest(fingerprint):

@@ -36,7 +36,7 @@ def require_public_address(text: str) -> str:
         RequestError: 400, it is not an address of the web, or its host is unknown; 403, the host is not public.
     """
     if len(text) > _MOST_CHARACTERS or not text.isprintable() or " " in text:
-        raise RequestError(400, f"an address has up to {_MOST_CHARACTERS} printable characters without spaces")
+        raise RequestError(400, f"an address must have at most {_MOST_CHARACTERS} printable characters without spaces")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
@@ -44,16 +44,18 @@ def require_public_address(text: str) -> str:
         raise RequestError(400, f"{text[:80]!r} is not an address ({error})") from None
     if parts.scheme not in ("http", "https") or not host:
         raise RequestError(
-            403, f"{text[:80]!r}: a page may name http:// and https:// addresses, and files below the studio's folder"
+            403, f"{text[:80]!r}: only http:// and https:// addresses and files in the studio's folder are allowed"
         )
     if parts.username is not None or parts.password is not None:
-        raise RequestError(400, "the address holds a name or password. Use cliplab detect with --header in a terminal")
+        raise RequestError(
+            400, "the address contains a user name or password. Use cliplab detect with --header in a terminal"
+        )
     for found in _addresses_of(host, port or (443 if parts.scheme == "https" else 80)):
         if not found.is_global or found.is_multicast:
             raise RequestError(
                 403,
-                f"{host}: is {found}, which is on this machine or in a private network, and pages may name public "
-                "hosts only. Use cliplab detect in a terminal",
+                f"{host}: is {found}, which is on this machine or in a private network; pages may only use public "
+                "hosts. Use cliplab detect in a terminal",
             )
     return text
 
@@ -62,7 +64,7 @@ def _addresses_of(host: str, port: int) -> list[ipaddress.IPv4Address | ipaddres
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise RequestError(400, f"{host[:80]}: is not known ({error}). Check the address") from None
+        raise RequestError(400, f"{host[:80]}: cannot be found ({error}). Check the address") from None
     addresses = [ipaddress.ip_address(str(row[4][0]).partition("%")[0]) for row in found]
     mapped = [getattr(address, "ipv4_mapped", None) or address for address in addresses]
     return list(dict.fromkeys(mapped))

@@ -140,6 +140,6 @@ def _check_clip(clip: Any, number: int, shape: tuple[int, ...]) -> None:
         )
     if not np.isfinite(clip).all():
         raise ConversionError(
-            f"calibration clip {number} holds values that are not finite numbers, from which no 8-bit range can be "
-            "told. Leave it out, and check its file."
+            f"calibration clip {number} holds values that are not finite numbers, so no 8-bit range can be "
+            "determined. Leave it out, and check its file."
         )

@@ -51,11 +51,14 @@ def unpacked(archive: Path) -> Iterator[Path]:
             with plain.open("rb") as file, tarfile.open(fileobj=_Reader(file), mode="r:") as tar:
                 for number, member in enumerate(tar):
                     if number >= MAX_MEMBERS:
-                        raise ArchiveError(f"{archive} holds more than {MAX_MEMBERS} files, and no weights do.")
+                        raise ArchiveError(
+                            f"{archive} holds more than {MAX_MEMBERS} files, more than any weights need."
+                        )
                     _unpack_member(tar, member, content, archive, _limit(archive))
         except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, zlib.error) as error:
             raise ArchiveError(
-                f"{archive} is not a whole .tar or .tar.gz ({first_line(error)}). Fetch it again, or give the unpacked "
+                f"{archive} is not a complete .tar or .tar.gz ({first_line(error)}). Download it again, or give the "
+                "unpacked "
                 "folder."
             ) from error
         yield content
@@ -81,8 +84,8 @@ def _copy(source: Any, target: IO[bytes], limit: int, archive: Path) -> None:
         size += len(chunk)
         if size > limit:
             raise ArchiveError(
-                f"{archive} unpacks to more than {limit} bytes, which is {MAX_EXPANSION} times its size, and weights "
-                "do not compress so far. Give the unpacked folder if it is what you want."
+                f"{archive} unpacks to more than {limit} bytes, which is {MAX_EXPANSION} times its size; weights "
+                "do not compress that much. If the archive is right, unpack it and give the folder."
             )
         target.write(chunk)
 
@@ -92,7 +95,7 @@ def _unpack_member(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, 
     plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) or member.isdir()
     if not plain or not target.resolve().is_relative_to(folder.resolve()):
         raise ArchiveError(
-            f"{archive} holds {member.name!r:.200}, which is not a plain file or folder inside it. Give an archive "
+            f"{archive} holds {member.name!r:.200}, which is not a regular file or folder. Give an archive "
             "of a SavedModel or checkpoint."
         )
     if member.isdir():

@@ -100,7 +100,7 @@ def find_weights(of: Architecture, identity: str) -> tuple[CachedWeights | None,
         digest = content_digest(variables)
         if digest == path.stem:
             return CachedWeights(fit_by_name(of, variables, str(path))[0], _source_in(path), digest), ""
-        reason = f"{path} is damaged: its content is not what its name says"
+        reason = f"{path} is damaged: its content does not match the digest in its name"
     return None, reason
 
 

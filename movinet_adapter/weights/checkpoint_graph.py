@@ -96,11 +96,11 @@ class CheckpointGraph:
         except Exception as error:  # TensorFlow raises RuntimeError, KeyError or its own, by what is damaged
             raise WeightsError(
                 f"{self.where} is damaged: its variable {name!r} could not be read ({first_line(error)}). "
-                "Fetch it again."
+                "Download it again."
             ) from error
         if value.dtype != np.float32:
             raise WeightsError(
-                f"{self.where}: its variable {name!r} is {value.dtype} and those of a MoViNet are float32. Give the "
+                f"{self.where}: its variable {name!r} is {value.dtype} but those of a MoViNet are float32. Give the "
                 "SavedModel or checkpoint of a MoViNet."
             )
         return StoredVariable(name, value)
@@ -135,7 +135,8 @@ def open_checkpoint(prefix: str, where: str) -> CheckpointGraph:
         raise
     except Exception as error:  # TensorFlow raises ValueError, RuntimeError or its own, by what is wrong
         raise WeightsError(
-            f"{where} is damaged or not whole: its variables could not be read ({first_line(error)}). Fetch it again."
+            f"{where} is damaged or incomplete: its variables could not be read ({first_line(error)}). Download it "
+            "again."
         ) from error
     return CheckpointGraph(where, reader, nodes)
 

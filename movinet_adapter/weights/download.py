@@ -51,7 +51,7 @@ def hub_saved_model(handle: str) -> Iterator[str]:
     """The folder of a SavedModel of TF Hub.
 
     It is downloaded into tensorflow_hub's cache - $TFHUB_CACHE_DIR, otherwise a folder of the user's own cache that no
-    one else may enter - or found there; with TFHUB_MODEL_LOAD_FORMAT=UNCOMPRESSED, or a folder as the handle,
+    other user may enter - or found there; with TFHUB_MODEL_LOAD_FORMAT=UNCOMPRESSED, or a folder as the handle,
     tensorflow_hub says where it lies. The SHA-256 of the files is kept for each handle at the first use, and must be
     the same later. If the block ends in a WeightsError, what was downloaded for it is removed, so that the next try
     downloads it again.
@@ -68,13 +68,13 @@ def hub_saved_model(handle: str) -> Iterator[str]:
     """
     remote = handle.startswith(("http://", "https://"))
     if remote and not downloads_allowed() and not (hub_folder(handle) / _MODEL_FILE).is_file():
-        raise FetchError("nothing is downloaded here")
+        raise FetchError("downloads are not allowed here")
     import_tensorflow()
     try:
         with captured_stderr():
             tensorflow_hub = importlib.import_module("tensorflow_hub")
     except ModuleNotFoundError as error:
-        raise FetchError(f"{error.name} is not installed; pip install 'cliplab[train]' has it") from error
+        raise FetchError(f"{error.name} is not installed. Install it with: pip install 'cliplab[train]'") from error
     own = hub_folder(handle)
     had = own.exists()
     try:
@@ -95,7 +95,9 @@ def hub_saved_model(handle: str) -> Iterator[str]:
         yield folder
     except WeightsError as error:
         if had:
-            raise WeightsError(f"{error} It lies in tensorflow_hub's cache: delete {own} to fetch it anew.") from error
+            raise WeightsError(
+                f"{error} It is in tensorflow_hub's cache: delete {own} to download it again."
+            ) from error
         shutil.rmtree(own, ignore_errors=True)
         with contextlib.suppress(OSError):
             Path(f"{own}.descriptor.txt").unlink()

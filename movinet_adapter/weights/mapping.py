@@ -58,14 +58,15 @@ def fit_by_order(of: Architecture, found: Sequence[StoredVariable], where: str) 
         if stored.value.shape != spec.shape:
             raise WeightsError(
                 f"{where} does not fit {_title(of)}: variable {number} is {stored.name!r} "
-                f"{list(stored.value.shape)} in it and {spec.name!r} {list(spec.shape)} in the network. "
+                f"{list(stored.value.shape)} in it but {spec.name!r} {list(spec.shape)} in the network. "
                 f"{_advice(of, shapes, classes)}"
             )
     if len(found) != len(specs):
         extra = found[len(specs)].name if len(found) > len(specs) else specs[len(found)].name
-        what = f"{extra!r} is in it beyond the last" if len(found) > len(specs) else f"{extra!r} is missing"
+        what = f"{extra!r} is unexpected" if len(found) > len(specs) else f"{extra!r} is missing"
         raise WeightsError(
-            f"{where} does not fit {_title(of)}: it has {len(found)} variables and the network {len(specs)}; {what}. "
+            f"{where} does not fit {_title(of)}: it has {len(found)} variables, but the network has {len(specs)}; "
+            f"{what}. "
             f"{_advice(of, shapes, classes)}"
         )
     values = {spec.name: item.value for spec, item in zip(specs, found, strict=True)}
@@ -101,13 +102,13 @@ def fit_by_place(of: Architecture, graph: CheckpointGraph) -> Variables:
         node = graph.find(place, model)
         if node is None or not graph.is_variable(node):
             raise WeightsError(
-                f"{where} does not fit {_title(of)}: it has no {spec.name!r}, looked for at {place!r}. "
+                f"{where} does not fit {_title(of)}: it has no {spec.name!r}, expected at {place!r}. "
                 "Give the checkpoint of that model_id and model_mode."
             )
         stored = graph.read(node)
         if stored.value.shape != spec.shape:
             raise WeightsError(
-                f"{where} does not fit {_title(of)}: {stored.name!r} is {list(stored.value.shape)} in it and "
+                f"{where} does not fit {_title(of)}: {stored.name!r} is {list(stored.value.shape)} in it but "
                 f"{spec.name!r} {list(spec.shape)} in the network. Give the checkpoint of that model_id and model_mode."
             )
         values[spec.name], names[spec.name] = stored.value, stored.name
@@ -115,7 +116,7 @@ def fit_by_place(of: Architecture, graph: CheckpointGraph) -> Variables:
     if unused:
         extra = sorted(graph.name_of(node) for node in unused)
         raise WeightsError(
-            f"{where} does not fit {_title(of)}: {extra[0]!r} is in it and not in the network ({len(extra)} such). "
+            f"{where} does not fit {_title(of)}: {extra[0]!r} is not in the network ({len(extra)} unknown variables). "
             "Give the checkpoint of that model_id and model_mode."
         )
     return _finite(values, where, names)
@@ -148,7 +149,7 @@ def fit_by_name(of: Architecture, found: Mapping[str, Any], where: str) -> tuple
     wrong = [f"it has no {name!r}{nearest_hint(name, given)}" for name in names if name not in given]
     wrong += [f"the network has no {name!r}{nearest_hint(name, names)}" for name in given if name not in names]
     wrong += [
-        f"{spec.name!r} is {list(np.shape(given[spec.name]))} in it and {list(spec.shape)} in the network"
+        f"{spec.name!r} is {list(np.shape(given[spec.name]))} in it but {list(spec.shape)} in the network"
         for spec in specs
         if spec.name in given and np.shape(given[spec.name]) != spec.shape
     ]
@@ -228,7 +229,8 @@ def _finite(values: Variables, where: str, theirs: Mapping[str, str]) -> Variabl
         if not np.isfinite(value).all():
             called = f" ({theirs[name]!r} in it)" if name in theirs else ""
             raise WeightsError(
-                f"{where}: {name!r}{called} holds values that are not finite numbers. Give weights of a training that "
+                f"{where}: {name!r}{called} holds values that are not finite numbers. Use the weights of a training "
+                "that "
                 "did not diverge."
             )
     return values

@@ -69,7 +69,7 @@ def _read(path: str, where: str) -> Any:
     try:
         size = tf.io.gfile.stat(path).length
         if size > MAX_GRAPH_BYTES:
-            raise _refused(where, f"has a saved_model.pb of {size} bytes, and at most {MAX_GRAPH_BYTES} are read")
+            raise _refused(where, f"has a saved_model.pb of {size} bytes; at most {MAX_GRAPH_BYTES} are allowed")
         with tf.io.gfile.GFile(path, "rb") as file:
             model = SavedModel.FromString(file.read())
         (graph,) = model.meta_graphs
@@ -77,7 +77,7 @@ def _read(path: str, where: str) -> Any:
         raise
     except Exception as error:  # TensorFlow's and protobuf's, by what is damaged
         raise WeightsError(
-            f"{where} is damaged: its saved_model.pb could not be read ({first_line(error)}). Fetch it again."
+            f"{where} is damaged: its saved_model.pb could not be read ({first_line(error)}). Download it again."
         ) from error
     return graph
 
@@ -101,6 +101,7 @@ def _require_known(nodes: Iterable[Any], allowed: frozenset[str], within: str, w
 
 def _refused(where: str, reason: str) -> WeightsError:
     return WeightsError(
-        f"{where} {reason}, which no MoViNet needs, and is not run. Give the published SavedModel, one that tf-models' "
+        f"{where} {reason}, which no MoViNet needs, so it is not run. Give the published SavedModel, one that "
+        "tf-models' "
         "export_saved_model wrote, or its checkpoint, of which only the variables are read."
     )

@@ -46,12 +46,12 @@ def read_saved_model(folder: str, of: Architecture, where: str) -> Variables:
     """
     tf = import_tensorflow()
     if not tf.io.gfile.exists(f"{folder}/saved_model.pb"):
-        raise WeightsError(f"{where} has no saved_model.pb. Give the folder of a SavedModel, whole.")
+        raise WeightsError(f"{where} has no saved_model.pb. Give the complete folder of a SavedModel.")
     graph = open_checkpoint(f"{folder}/variables/variables", where)
     listed = graph.find("variables")
     if listed is None:
         raise WeightsError(
-            f"{where} has no list of variables, so it is not one that Keras wrote. Give the SavedModel of MoViNet "
+            f"{where} has no list of variables, so Keras did not write it. Give the SavedModel of MoViNet "
             f"{of.model_id} {of.mode}."
         )
     nodes = graph.children(listed)
@@ -74,7 +74,7 @@ def _compare_logits(folder: str, where: str, of: Architecture, variables: Variab
     except Exception as error:  # whatever a foreign or damaged graph leads to
         raise WeightsError(
             f"{where} could not be loaded as a model that takes an image ({first_line(error)}). Give the SavedModel of "
-            f"MoViNet {of.model_id} {of.mode}, whole."
+            f"MoViNet {of.model_id} {of.mode}, complete."
         ) from error
     spec = InputSpec(height or _SIZE, width or _SIZE, times if times and of.mode == "base" else _FRAMES)
     network = build_movinet(
@@ -120,14 +120,14 @@ def _stream_logits(run: Any, specs: Any, network: MoViNetNetwork, clip: Float32A
 def _require_same(where: str, of: Architecture, theirs: Float32Array, ours: Float32Array) -> None:
     if theirs.shape != ours.shape:
         raise WeightsError(
-            f"{where} gives logits {list(theirs.shape)} where MoViNet {of.model_id} {of.mode} gives "
+            f"{where} returns logits {list(theirs.shape)}, but MoViNet {of.model_id} {of.mode} returns "
             f"{list(ours.shape)}. Give the SavedModel of that model."
         )
     scale = max(float(np.abs(theirs).max()), 1e-6)
     difference = float(np.abs(theirs - ours).max()) / scale
     if not difference <= LOGITS_TOLERANCE:  # also where one is not a number
         raise WeightsError(
-            f"{where} has the variables of MoViNet {of.model_id} {of.mode} and computes something else: its logits "
-            f"differ from ours by {difference:.2g} of the largest, and {LOGITS_TOLERANCE:g} is allowed. Give the "
+            f"{where} has the variables of MoViNet {of.model_id} {of.mode} but computes something else: its logits "
+            f"differ from ours by {difference:.2g} of the largest; {LOGITS_TOLERANCE:g} is allowed. Give the "
             "published SavedModel, or one that tf-models' export_saved_model wrote with the published settings."
         )

@@ -119,7 +119,7 @@ def _local(of: Architecture, path: Path) -> Weights:
     data = read_weights_bytes(path)  # its true fault first: a web page, a pointer of Git LFS, an empty file
     if weights_kind(data) == "hdf5":
         return _from_keras(of, path, data)
-    raise WeightsError(f"{path} is not a kind of weights file that is known. Give {_KINDS}.")
+    raise WeightsError(f"{path} is not a known type of weights file. Give {_KINDS}.")
 
 
 def _from_bundle(of: Architecture, path: Path) -> Weights:
@@ -141,8 +141,8 @@ def _from_tflite(of: Architecture, path: Path) -> Weights:
 
     if of.mode != "stream":
         raise WeightsError(
-            f"{path}: the published .tflite are stream models, and MoViNet {of.model_id} {of.mode} is configured. Set "
-            '"model_mode" to "stream", or name other weights.'
+            f"{path}: the published .tflite are stream models, but MoViNet {of.model_id} {of.mode} is configured. Set "
+            '"model_mode" to "stream", or give other weights.'
         )
     return _weights(read_tflite_weights(path, of.model_id), str(path), variant="int8")
 
@@ -160,8 +160,8 @@ def _from_folder(of: Architecture, path: Path, source: str) -> Weights:
     prefixes = sorted(path.glob(f"*{_INDEX}"), key=lambda file: (file.stat().st_mtime_ns, file.name))
     if not prefixes:
         raise WeightsError(
-            f"{path} is neither a bundle (bundle.json) nor a SavedModel (saved_model.pb) nor a folder of checkpoints "
-            "(*.index). Give the folder that holds one of these files itself."
+            f"{path} is not a bundle (bundle.json), a SavedModel (saved_model.pb) or a folder of checkpoints "
+            "(*.index). Give the folder that directly contains one of these files."
         )
     return _from_checkpoint(of, _latest_named(path) or prefixes[-1].with_suffix(""), source)
 
@@ -235,7 +235,7 @@ def _published(of: Architecture, version: int) -> Weights:
     tried = [f"the cache: {reason}"]
     for source, read in ((handle, _read_hub), (checkpoint_url(of), _read_checkpoint_archive)):
         if read is _read_checkpoint_archive and version != CHECKPOINTS_HUB_VERSION:
-            tried.append(f"{source}: not tried, since it has the weights of hub_version {CHECKPOINTS_HUB_VERSION}")
+            tried.append(f"{source}: not tried, since it only has the weights of hub_version {CHECKPOINTS_HUB_VERSION}")
             continue
         try:
             variables = read(of, source)
@@ -247,7 +247,8 @@ def _published(of: Architecture, version: int) -> Weights:
         f'weights "{PUBLISHED}" for MoViNet {of.model_id} {of.mode}, hub_version {version}, could not be downloaded '
         "or read. Tried:\n"
         + "\n".join(f"  {line}" for line in tried)
-        + f"\nConnect to the network and try again; or fetch {handle}?tf-hub-format=compressed elsewhere and name the "
+        + f"\nConnect to the network and try again; or download {handle}?tf-hub-format=compressed elsewhere and give "
+        "the "
         f'.tar.gz or its unpacked folder in "weights"; or name a mirror in {HUB_VARIABLE} or {CHECKPOINTS_VARIABLE}; '
         'or set "weights" to a published .tflite, a bundle or "random". See docs/weights.md.'
     )

@@ -73,11 +73,11 @@ class _Graph:
         types = {schema.TensorType.INT8: np.int8, schema.TensorType.INT32: np.int32}
         quantization = tensor.quantization
         if tensor.type not in types or quantization is None or quantization.scale is None:
-            raise self.error(f"{self.name(index)!r} is not quantised, and every weight of the published models is")
+            raise self.error(f"{self.name(index)!r} is not quantised, but every weight of the published models is")
         shape = [] if tensor.shape is None else [int(size) for size in tensor.shape]
         raw = np.frombuffer(bytes(self.buffers[tensor.buffer].data), types[tensor.type])
         if raw.size != int(np.prod(shape)):
-            raise self.error(f"{self.name(index)!r} holds {raw.size} values and its shape is {shape}")
+            raise self.error(f"{self.name(index)!r} holds {raw.size} values, but its shape is {shape}")
         along = [1] * len(shape)
         if len(quantization.scale) > 1:
             along[quantization.quantizedDimension] = -1
@@ -87,8 +87,8 @@ class _Graph:
 
     def error(self, reason: str) -> WeightsError:
         return WeightsError(
-            f"{self.path}: {reason}. Give a published MoViNet stream int8 .tflite (movinet_a0_stream_int8.tflite and "
-            "its like), whole and of the configured model_id."
+            f"{self.path}: {reason}. Give a complete published MoViNet stream int8 .tflite (such as "
+            "movinet_a0_stream_int8.tflite) of the configured model_id."
         )
 
 
@@ -119,11 +119,11 @@ def read_tflite_weights(path: Path | str, model_id: str = "a0") -> dict[str, Flo
             raise graph.error(f"its {operator.kind} {graph.name(operator.output)!r} is damaged ({error})") from error
         for name, value in variables:
             if name in found:
-                raise graph.error(f"{name!r} stands in it twice, the second time in {graph.name(operator.output)!r}")
+                raise graph.error(f"{name!r} occurs twice, the second time in {graph.name(operator.output)!r}")
             found[name] = value
     for index in range(len(graph.tensors)):
         if graph.is_constant(index) and index not in used:
-            raise graph.error(f"nothing is known about its constant {graph.name(index)!r}")
+            raise graph.error(f"it has an unknown constant {graph.name(index)!r}")
     classes = found["classifier/output/bias"].size if "classifier/output/bias" in found else 0
     return _complete(graph, found, variable_specs(of, max(1, classes)))
 
@@ -140,7 +140,7 @@ def _variables_of(graph: _Graph, operator: _Operator, used: set[int]) -> Iterato
         yield from _factor(graph, constants[0])
     elif operator.kind != "ADD" or graph.tensors[constants[0]].type != _schema().TensorType.INT32:
         # The one addition of a constant counts frames.
-        raise graph.error(f"nothing is known about its constant {graph.name(constants[0])!r}, used by {operator.kind}")
+        raise graph.error(f"it has an unknown constant {graph.name(constants[0])!r}, used by {operator.kind}")
 
 
 def _convolution(graph: _Graph, operator: _Operator) -> Iterator[tuple[str, Float32Array]]:
@@ -168,7 +168,9 @@ def _factor(graph: _Graph, index: int) -> Iterator[tuple[str, Float32Array]]:
     name, part = _place(graph, index)
     values = graph.values(index)
     if values.min() != values.max():
-        raise graph.error(f"{graph.name(index)!r} is one factor repeated in the published models, and here it varies")
+        raise graph.error(
+            f"{graph.name(index)!r} must be one repeated factor, as in the published models, but it varies"
+        )
     factor = values.flat[0]
     if part == "rezero":
         yield name, np.asarray(factor, np.float32)
@@ -180,7 +182,7 @@ def _place(graph: _Graph, index: int) -> tuple[str, str]:
     """(the variables' common name, the part of the layer) of a constant."""
     match = _LAYER.match(graph.name(index))
     if match is None:
-        raise graph.error(f"nothing is known about its constant {graph.name(index)!r}")
+        raise graph.error(f"it has an unknown constant {graph.name(index)!r}")
     part = _NAMES.get(match["part"], match["part"])
     return (f"{match['block']}/{part}" if match["block"] else part), part
 
@@ -196,7 +198,7 @@ def _complete(graph: _Graph, found: dict[str, Float32Array], specs: list[Variabl
             raise graph.error(f"it has no {spec.name!r}{nearest_hint(spec.name, list(found))}")
         if found[spec.name].shape != spec.shape:
             raise graph.error(
-                f"{spec.name!r} is {list(found[spec.name].shape)} in it and {list(spec.shape)} in the network"
+                f"{spec.name!r} is {list(found[spec.name].shape)} in the file but {list(spec.shape)} in the network"
             )
         if not np.isfinite(found[spec.name]).all():
             raise graph.error(f"{spec.name!r} holds values that are not finite")
@@ -225,7 +227,7 @@ def _read(path: Path) -> _Graph:
         ]
         return _Graph(path, graph.tensors, model.buffers, operators)
     except Exception as error:  # the generated reader indexes blindly: a damaged file raises anything
-        raise WeightsError(f"{path} is damaged ({error}). Fetch it again.") from error
+        raise WeightsError(f"{path} is damaged ({error}). Download it again.") from error
 
 
 def _schema() -> Any:

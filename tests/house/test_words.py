@@ -98,6 +98,20 @@ PATTERNS = {
         ("the answer lies in the log",),
     ),
     r"\bmay be given again\b": ("repeatable", ("A header; may be given again.",), ("may be given once",)),
+    r"\banew\b": ("again", ("Prepare the dataset anew", "the stream begins anew"), ("a new model", "it restarts")),
+    r"(?<!already )\bthere already\b(?! (?:is|are|was|were)\b)": (
+        "already there, already exists",
+        ("200 new, 30 there already",),
+        ("30 already there", "there already are two"),
+    ),
+    r"\bat hand\b": ("available", ("No Docker was at hand.",), ("a hand-made list", "at a hand's width")),
+    r"\b[Mm]odels? of ratings\b": ("rating model", ("a model of ratings",), ("ratings of a model",)),
+    r"\boutside of the\b": ("outside the", ("files outside of the folder",), ("files outside the folder",)),
+    r"\bformats? (?:that )?cannot (?:say|be said)\b|\bcannot be said in\b": (
+        "cannot represent",
+        ("what a format cannot say", "it cannot be said in this format"),
+        ("a format cannot represent it",),
+    ),
 }
 # As above, for what the program itself says: help, errors, logs, schemas, pages; not for the documents.
 OF_THE_PROGRAM = {
@@ -110,6 +124,49 @@ OF_THE_PROGRAM = {
         "minimum, maximum",
         ("Least agreement", "Most clips that are read"),
         ("At least one", "Most"),
+    ),
+    r"\bwhich is all that (?:is|are)\b|\bis taken here\b|\bare taken (?:here|at a time)\b": (
+        "the maximum; at most N are allowed",
+        ("500 MB, which is all that is taken", "64 MB are taken at a time"),
+        ("which is all that a loader asks of it", "frames are taken from each clip"),
+    ),
+    r"\bat most [^.;,]{1,40} (?:is|are) read\b": (
+        "at most N are allowed",
+        ("has 9 bytes, and at most {MAX} are read.",),
+        ("at most 3 files are open", "it is read once"),
+    ),
+    r"\bcan(?:not)? be told(?: apart by its name)?\.|\bno .{1,20} range can be (?:told|had)\b": (
+        "determined",
+        ("no 8-bit range can be told. Leave it out",),
+        ("they can be told apart",),
+    ),
+    r"\b(?:is|are) taken as labels\b|\btaken as labels\b": (
+        "is used as",
+        ("categories taken as labels",),
+        ("categories are used as labels",),
+    ),
+    r"^[Mm]end it\b|\. Mend it\b|[.;] Ask (?:again|another)\b": (
+        "correct it; try again",
+        ("the gate failed. Mend it", "all are in use. Ask again later"),
+        ("the device asks again",),
+    ),
+    r"\bof the same bytes\b(?!,)": ("identical", ("files of the same bytes have two labels",), ("the same bytes",)),
+    r"\b[Ss]et aside: ": ("skipped", ("set aside: a.mp4: no such file",), ("errors set aside",)),
+    r"\bWait for it(?:,| or) (?:or )?end it\b": (
+        "wait until it finishes, or stop it",
+        ("Wait for it, or end it",),
+        ("Wait until it finishes, or stop it",),
+    ),
+    r"\bno one else\b": ("no other", ("a camera that no one else uses",), ("no other program",)),
+    r"\bis (?:of |a file of )Keras'? ?weights\b|\ba file of Keras' weights for\b": (
+        "a Keras weights file",
+        ("is not a file of Keras' weights for MobileNet",),
+        ("is not a Keras weights file",),
+    ),
+    r"\bin it and .{1,40} in the network\b": (
+        "in the file but ... in the network",
+        ("'w' is [3] in it and [4] in the network",),
+        ("'w' is [3] in the file but [4] in the network",),
     ),
     r"[ .]tflite that others made\b": (
         "made elsewhere",

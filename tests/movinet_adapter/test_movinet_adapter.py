@@ -78,10 +78,10 @@ def test_native_and_recommended(model_id: str, size: int, frames: int, fps: floa
         ({"imgz": 31}, '"imgz" must be'),
         ({"imgz": "big"}, '"imgz" must be'),
         ({"sampling": "rate", "window_seconds": 3}, '"window_seconds" is 3'),
-        ({"memory_seconds": 5}, '"memory_seconds" is for model_mode "stream"'),
+        ({"memory_seconds": 5}, '"memory_seconds" is only for model_mode "stream"'),
         ({"train_batch_norm": True}, '"train_batch_norm" is not offered'),
         ({"variant": "int8"}, '"variant" "int8" goes with'),
-        ({"model_mode": "stream", "device": "gpu"}, '"device" "gpu" is for model_mode "base"'),
+        ({"model_mode": "stream", "device": "gpu"}, '"device" "gpu" is only for model_mode "base"'),
     ],
 )
 def test_bad_configs(keys: dict[str, Any], expected: str) -> None:

@@ -72,7 +72,7 @@ CASES: list[tuple[str, dict[str, str], int, str]] = [
         "",
         {"weights": "FILES/five", "labels": '["a", "b"]'},
         1,
-        "the head for labels a, b is not trained, and the classifier of the weights has 5 outputs",
+        "the head for labels a, b is not trained: the classifier of the weights has 5 outputs",
     ),
     ("FILES/two", {"labels": '["a", "b", "c"]'}, 2, 'it was made with ["warm", "cold"], got ["a", "b", "c"]'),
     ("", {"labels": '["a"]'}, 2, '"labels" must be a list of text (at least 1 characters) (at least 2 entries'),

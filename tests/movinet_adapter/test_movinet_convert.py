@@ -146,7 +146,7 @@ def test_a_device_steps_with_nothing_but_litert(converted: dict[str, Converted],
 
 @pytest.mark.parametrize("mode", MODES)
 def test_int8_without_clips_is_refused(mode: str, converted: dict[str, Converted], tmp_path: Path) -> None:
-    with pytest.raises(ConversionError, match="int8 is calibrated on clips"):
+    with pytest.raises(ConversionError, match="int8 needs calibration clips"):
         converted[mode].model.convert(tmp_path / "x.tflite", "int8")
     assert list(tmp_path.iterdir()) == []
 

@@ -81,7 +81,7 @@ def test_the_file_is_opened_before_anything_is_said_of_heads(tmp_path: Path) -> 
         ("w.h5", b"", "is empty"),
         ("w.pth", b"<!doctype html><html>", "web page"),
         ("w.keras", b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
-        ("w.bin", b"\x80\x02}q\x00.", "not a kind of weights file that is known"),
+        ("w.bin", b"\x80\x02}q\x00.", "not a known type of weights file"),
     ):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(WeightsError, match=message):

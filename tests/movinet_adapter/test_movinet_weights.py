@@ -161,7 +161,7 @@ def test_a_model_that_came_incomplete_is_fetched_again(
     partial = shutil.copytree(base_model, tmp_path / "partial")
     (partial / "variables" / "variables.data-00000-of-00001").unlink()
     hub.publish(HANDLE.format("base"), partial)
-    with pytest.raises(WeightsError, match="is damaged or not whole"):
+    with pytest.raises(WeightsError, match="is damaged or incomplete"):
         resolve()
     assert_nothing_kept()
     hub.publish(HANDLE.format("base"), base_model)
@@ -176,7 +176,7 @@ def test_a_damaged_model_in_the_cache_of_the_client_is_named_and_left(
     shutil.rmtree(tmp_path / "cache")
     (damaged,) = (tmp_path / "hub_cache").glob("*/variables/variables.data-00000-of-00001")
     damaged.write_bytes(damaged.read_bytes()[:1000])
-    with pytest.raises(WeightsError, match=f"delete {damaged.parent.parent} to fetch it anew"):
+    with pytest.raises(WeightsError, match=f"delete {damaged.parent.parent} to download it again"):
         resolve()
     assert damaged.exists()
     assert files_under("CLIPLAB_CACHE") == []
@@ -230,7 +230,7 @@ def test_offline_the_message_has_every_source_and_the_way_out(tmp_path: Path) ->
 def test_without_the_client_the_message_has_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorflow", reason=INSTALL)
     monkeypatch.setitem(sys.modules, "tensorflow_hub", None)  # as if it were not installed
-    with pytest.raises(WeightsError, match=r"tensorflow_hub is not installed; pip install 'cliplab\[train\]' has it"):
+    with pytest.raises(WeightsError, match=r"tensorflow_hub is not installed; pip install 'cliplab\[train\]'"):
         resolve()
 
 
@@ -267,7 +267,7 @@ def test_a_foreign_model_on_the_hub_is_refused_and_not_kept(hub: HubServer, tmp_
     two = tf.train.Checkpoint(variables=[tf.Variable([1.0], name="w"), tf.Variable([2.0], name="b")])
     tf.saved_model.save(two, str(tmp_path / "two"))
     hub.publish(HANDLE.format("base"), tmp_path / "module")
-    with pytest.raises(WeightsError, match="has no list of variables, so it is not one that Keras wrote"):
+    with pytest.raises(WeightsError, match="has no list of variables, so Keras did not write it"):
         resolve()
     hub.publish(HANDLE.format("base"), tmp_path / "two")
     with pytest.raises(WeightsError, match=r"variable 0 is 'w' \[1\] in it and 'stem/bn/gamma' \[8\] in the network"):
@@ -417,7 +417,7 @@ def _unrelated(tar: tarfile.TarFile) -> None:
         (_link, "holds 'variables', which is not a plain file or folder inside it"),
         (_outside, r"holds '../../escaped.txt', which is not a plain file or folder inside it"),
         (_unrelated, "holds neither a SavedModel"),
-        (None, "is not a whole .tar or .tar.gz"),
+        (None, "is not a complete .tar or .tar.gz"),
     ],
 )
 def test_an_archive_of_something_else_is_refused(

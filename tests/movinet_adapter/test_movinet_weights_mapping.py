@@ -121,7 +121,7 @@ def test_paths_that_are_no_weights_are_named(tmp_path: Path) -> None:
     (tmp_path / "weights.h5").write_bytes(b"HDF")
     with pytest.raises(WeightsError, match=r"there is no such file or folder.* Did you mean .kinetics-600"):
         resolve("kinetics600")
-    with pytest.raises(WeightsError, match=r"neither a bundle .* nor a SavedModel .* nor a folder of checkpoints"):
+    with pytest.raises(WeightsError, match=r"is not a bundle .* a SavedModel .* or a folder of checkpoints"):
         resolve(tmp_path / "empty")
     with pytest.raises(WeightsError, match="is a text that begins with 'HDF'"):
         resolve(tmp_path / "weights.h5")

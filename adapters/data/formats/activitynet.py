@@ -48,7 +48,9 @@ def import_activitynet(
     empty = sum(not entry["annotations"] for entry in content["database"].values())
     notes = [f"{path}: left out: {empty} videos without an annotation"] if empty else []
     if clipped:
-        notes.append(f"{path}: {len(clipped)} segments end after their video and were cut to its end ({clipped[0]})")
+        notes.append(
+            f"{path}: {len(clipped)} segments end after the end of their video and were shortened to it ({clipped[0]})"
+        )
     return not_empty(replace(made, notes=(*made.notes, *notes)), path)
 
 
@@ -88,7 +90,7 @@ def _within(row: dict[str, Any], length: object, place: str, clipped: list[str] 
         return row
     start, end = pair  # type: ignore[misc]
     if start >= length:
-        raise DatasetError(f"{place}: starts at {start:g} s, and the video lasts {length:g} s. Correct or remove it.")
+        raise DatasetError(f"{place}: starts at {start:g} s, but the video lasts {length:g} s. Correct or remove it.")
     if end <= length:
         return row
     clipped.append(place)
@@ -121,8 +123,8 @@ def export_activitynet(dataset: Dataset, path: str | Path) -> Path:
         entry = database.setdefault(names[item.path], {**shared, "annotations": []})
         if {key: value for key, value in entry.items() if key != "annotations"} != shared:
             raise DatasetError(
-                f"{item.path}: its clips are in several splits, groups or sources, and ActivityNet has one of each for "
-                "a video. Export to jsonl or csv."
+                f"{item.path}: its clips are in several splits, groups or sources, but ActivityNet has one of each per "
+                "video. Export to jsonl or csv."
             )
         for label in item.labels:
             annotation: dict[str, Any] = {"label": label}

@@ -59,7 +59,9 @@ def write_lines(dataset: Dataset, path: Path) -> tuple[list[str], dict[str, int]
     names = [relative_path(item.path, path.parent) for item in dataset.examples]
     for name, item in zip(names, dataset.examples, strict=True):
         if name.split() != [name]:
-            raise DatasetError(f"{describe(item)}: its path has spaces, which part the lines of this list. Rename it.")
+            raise DatasetError(
+                f"{describe(item)}: its path has spaces, which separate the fields of this list. Rename it."
+            )
     return names, {label: number for number, label in enumerate(dataset.labels)}
 
 
@@ -70,7 +72,9 @@ def whole_clip(item: Example) -> Example:
         DatasetError: It has a range.
     """
     if item.start_seconds is not None or item.end_seconds is not None:
-        raise DatasetError(f"{describe(item)} has a range, which a list of whole videos cannot hold. Export to csv.")
+        raise DatasetError(
+            f"{describe(item)} has a time range, which a list of whole videos cannot represent. Export to csv."
+        )
     return item
 
 
@@ -90,6 +94,6 @@ def numbered(names: Sequence[str], number: int, where: str, first: int) -> str:
         return str(number)
     if not first <= number < len(names) + first:
         raise DatasetError(
-            f"{where}: the class is number {number}, and the list of classes has {first} to {len(names) - 1 + first}"
+            f"{where}: the class number is {number}, but the list of classes has {first} to {len(names) - 1 + first}"
         )
     return names[number - first]

@@ -40,7 +40,7 @@ def read_comskip(source: IntervalSource) -> None:
             continue
         start, end = source.seconds_of_frames(*_from_zero(int(found[1]), int(found[2])), where)
         source.add(where, COMMERCIAL, start, end)
-    source.notes.append(f"every break is taken as {COMMERCIAL!r}")
+    source.notes.append(f"every break gets the label {COMMERCIAL!r}")
 
 
 def _from_zero(first: int, last: int) -> tuple[int, int]:
@@ -52,7 +52,7 @@ def _use_header(header: re.Match[str], source: IntervalSource, where: str) -> No
     hundredths = int(header[2] or 0)
     if source.frame_rate is None and hundredths:
         source.frame_rate = rate_of(hundredths)
-        source.notes.append(f"frame rate {source.frame_rate:.5g} taken from the header ({where})")
+        source.notes.append(f"frame rate {source.frame_rate:.5g} is read from the header ({where})")
     if source.duration_seconds is None and source.frame_rate:
         frames = int(header[1])
         source.duration_seconds = frames / source.frame_rate if frames else None

@@ -91,8 +91,9 @@ def _check_columns(names: list[str], path: Path) -> None:
     known = check_names(tuple(names), str(path))
     if not {"path", "label"} <= set(known) or len(set(given)) != len(given):
         raise DatasetError(
-            f"{path}: the first line must name the columns, each once, path and label among them; "
-            f"got {', '.join(names) or 'nothing':.400}; known: {', '.join(_COLUMNS)}, and the names in docs/dataset.md"
+            f"{path}: the first line must list the columns, each once, including path and label; "
+            f"got {', '.join(names) or 'nothing':.400}; known columns: {', '.join(_COLUMNS)}, and the names in "
+            "docs/dataset.md"
         )
 
 
@@ -105,7 +106,7 @@ def _row(names: list[str], labels: list[str], cells: list[str], where: str) -> d
     if not any(map(str.strip, cells)):
         return {}
     if len(cells) != len(names):
-        raise DatasetError(f"{where}: has {len(cells)} cells where the header names {len(names)}")
+        raise DatasetError(f"{where}: has {len(cells)} cells, but the header has {len(names)} columns")
     row: dict[str, Any] = dict(zip(names, cells, strict=True))
     for name in labels:
         label = row[name].strip()

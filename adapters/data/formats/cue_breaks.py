@@ -71,7 +71,9 @@ class CueBreaks:
             if end is None:
                 end = source.duration_seconds
             if end is None:
-                source.leave_out(item.where, "have no end: neither a cue back, nor a length, nor that of the video")
+                source.leave_out(
+                    item.where, "have no end: there is no cue back, no length, and the length of the video is unknown"
+                )
             elif end > item.start:
                 stretches.append((item.start, end, item.where))
         merged: list[tuple[float, float, str]] = []
@@ -82,6 +84,6 @@ class CueBreaks:
                 merged.append((start, end, where))
         for start, end, where in merged:
             source.add(where, COMMERCIAL, start, end)
-        source.notes.append(f"splice cues out of the programme are taken as {COMMERCIAL!r}")
+        source.notes.append(f"splice cues out of the programme get the label {COMMERCIAL!r}")
         if len(merged) < len(stretches):
-            source.notes.append(f"{len(stretches) - len(merged)} breaks lie within others and became one with them")
+            source.notes.append(f"{len(stretches) - len(merged)} breaks overlap others and were merged with them")

@@ -80,14 +80,16 @@ class _Reader:
         video = sources[0] if len(set(sources)) == 1 else None
         for where, label, states in self._tracks:
             if video is None:
-                raise DatasetError(f"{rows.path}, {where}: has tracks, and meta names no video as its source")
+                raise DatasetError(
+                    f"{rows.path}, {where}: has tracks, but meta does not say which video they belong to"
+                )
             for start, end in _visible(states, step):
                 rows.add(where, video, label, frames=(start, end), split=_split(split))
         self._add_tags(video, step)
         for kind, count in self._shapes.items():
             rows.leave_out("images", f"elements {kind!r} of images, which are not labels of the whole image", count)
         if self._tracks:
-            rows.notes.append(f"{len(self._tracks)} tracks taken as clips of their label while the object is seen")
+            rows.notes.append(f"{len(self._tracks)} tracks are used as clips: each lasts while its object is visible")
         return rows
 
     def listed(self, root: XmlElement) -> list[str] | None:
@@ -110,9 +112,9 @@ class _Reader:
             for first, last, where in frames_in_a_row(sorted(found), gap):
                 rows.add(where, video, tag, frames=(first, last + gap))
         if runs:
-            rows.notes.append("tags of frames in a row taken as one clip")
+            rows.notes.append("equal tags of consecutive frames are joined into one clip")
         elif self._tagged:
-            rows.notes.append(f"tags taken as labels of {len(self._tagged)} images")
+            rows.notes.append(f"tags are used as labels of {len(self._tagged)} images")
 
     def _step(self, root: XmlElement) -> int:
         """Frames of the video from one frame of the task to the next."""

@@ -42,7 +42,8 @@ def import_dataloop(path: str | Path, labels: Sequence[str] | None = None) -> Da
                 rows.append((where, {"split": split, **row, "path": os.path.relpath(file, root)}))
     if not rows:
         raise DatasetError(
-            f"{root}: neither items/ and json/ nor <subset>/items hold any item; is the export complete?"
+            f"{root}: no items found, neither in items/ and json/ nor in <subset>/items. Check that the export is "
+            "complete"
         )
     return merge_labels(make_dataset(rows, root, labels))
 
@@ -72,7 +73,7 @@ def export_dataloop(dataset: Dataset, path: str | Path, media: Placement = "copy
     for file, examples in clips_with_video(dataset):
         if not all(item.labels for item in examples) and (len(examples) > 1 or examples[0].start_seconds is not None):
             raise DatasetError(
-                f"{describe(examples[0])}: a range without label cannot be said in this format; use jsonl"
+                f"{describe(examples[0])}: a range without a label cannot be represented in this format. Use jsonl"
             )
         inside = relative_path(file, dataset.root)
         inside = file.name if os.path.isabs(inside) else inside
@@ -176,7 +177,7 @@ def _dataloop_range(entry: dict[str, Any], metadata: dict[str, Any], where: str)
         fps = _fps(metadata)
         if fps is None:
             raise DatasetError(
-                f"{where}: its range is in frames and the item's metadata has no fps. Set the item's fps on the "
+                f"{where}: its range is in frames, but the item's metadata has no fps. Set the item's fps on the "
                 "platform and download again, or give startTime and endTime in metadata.system."
             )
         start, end = (_seconds(system.get(key), fps, where) for key in ("frame", "endFrame"))

@@ -61,7 +61,7 @@ def import_datumaro(
         for first, last, where in frames_in_a_row(sorted(frames), gap):
             rows.add(where, video, label, frames=(first, last + gap))
     if runs:
-        rows.notes.append("labels of frames in a row taken as one clip")
+        rows.notes.append("equal labels of consecutive frames are joined into one clip")
     return rows.dataset(labels, names)
 
 
@@ -83,7 +83,7 @@ def _labels(annotations: list[Any], names: list[str], rows: ForeignRows, where: 
         number = item.get("label_id")
         if type(number) is not int or not 0 <= number < len(names):
             raise DatasetError(
-                f"{rows.path}, {where}: label_id {number!r:.40} is not the number of one of {len(names)} labels"
+                f"{rows.path}, {where}: label_id {number!r:.40} must be a number from 0 to {len(names) - 1}"
             )
         found.append(names[number])
     return found

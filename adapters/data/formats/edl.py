@@ -35,7 +35,7 @@ def read_edl(source: IntervalSource) -> None:
         action = _action(found[3], f"{source.path}, {where}")
         start, end = _times(found[1], found[2], source, where)
         source.add(where, ACTION_LABELS[action], start, end)
-    source.notes.append("actions taken as labels: 0 cut, 1 mute, 2 scene, 3 ad")
+    source.notes.append("actions are used as labels: 0 cut, 1 mute, 2 scene, 3 ad")
     if comments:
         source.notes.append(f"{comments} comment lines were skipped")
 
@@ -44,7 +44,9 @@ def _check_kind(source: IntervalSource) -> None:
     head = source.text.lstrip()[:40]
     if head.startswith(("TITLE:", "# mpv EDL", "mplayer EDL file, version 2")):
         kind = "an edit list of CMX 3600" if head.startswith("TITLE:") else "an edit list of sources (mpv, MPlayer 2)"
-        raise DatasetError(f"{source.path}: is {kind}; the EDL of MPlayer and Kodi is read: a start, an end, an action")
+        raise DatasetError(
+            f"{source.path}: is {kind}; only the EDL of MPlayer and Kodi is supported: a start, an end, an action"
+        )
 
 
 def _action(text: str | None, where: str) -> int:
@@ -59,7 +61,9 @@ def _times(one: str, other: str, source: IntervalSource, where: str) -> tuple[fl
     if one.startswith("#") and other.startswith("#"):
         return source.seconds_of_frames(int(float(one[1:])), int(float(other[1:])), where)
     if one.startswith("#") or other.startswith("#"):
-        raise DatasetError(f"{source.path}, {where}: one time is in frames and one in seconds. Give both alike.")
+        raise DatasetError(
+            f"{source.path}, {where}: one time is in frames and one in seconds. Use the same unit for both."
+        )
     return _seconds(one), _seconds(other)
 
 

@@ -40,7 +40,7 @@ def import_elan(path: str | Path, labels: Sequence[str] | None = None, options: 
     unit = _UNITS.get(header.get("TIME_UNITS", "milliseconds"))
     if unit is None:
         raise DatasetError(
-            f"{path}: TIME_UNITS {header.get('TIME_UNITS')!r:.40} is not read; allowed: {', '.join(_UNITS)}"
+            f"{path}: TIME_UNITS {header.get('TIME_UNITS')!r:.40} is not supported; allowed: {', '.join(_UNITS)}"
         )
     video, origin = _video(header, path)
     rows = ForeignRows(path, options)
@@ -56,7 +56,7 @@ def _video(header: Element, path: Path) -> tuple[str, float]:
         name = item.get("RELATIVE_MEDIA_URL") or item.get("MEDIA_URL")
         if name:
             return name, _number(item.get("TIME_ORIGIN") or "0", item, path)
-    raise DatasetError(f"{path}: names no video (MEDIA_DESCRIPTOR). Link the video in ELAN and save again.")
+    raise DatasetError(f"{path}: does not name a video (MEDIA_DESCRIPTOR). Link the video in ELAN and save again.")
 
 
 def _number(text: str, element: Element, path: Path) -> int:
@@ -103,18 +103,18 @@ class _Reader:
             for line, one, other, value in found:
                 self._add(rows, f"line {line}", (one, other), value or name.strip(), unit, video, origin)
         used = ", ".join(repr(name) for name, found, _ in self._tiers if found)
-        rows.notes.append(f"values of the annotations in {used:.300} taken as labels")
+        rows.notes.append(f"annotation values in {used:.300} are used as labels")
 
     def _add(
         self, rows: ForeignRows, where: str, refs: tuple[str, str], label: str, unit: int, video: str, origin: float
     ) -> None:
         if any(name not in self._slots for name in refs):
-            raise DatasetError(f"{rows.path}, {where}: names a time slot that TIME_ORDER does not have")
+            raise DatasetError(f"{rows.path}, {where}: refers to a time slot that TIME_ORDER does not have")
         start, end = (self._slots[name] for name in refs)
         if start is None or end is None:
             rows.leave_out(where, "annotations that are not aligned with the time of the video")
         elif start == end:
-            rows.leave_out(where, "annotations of no length")
+            rows.leave_out(where, "annotations without a duration")
         else:
             shift = origin / 1000
             first, last = (max(value / unit + shift if shift else value / unit, 0.0) for value in (start, end))
@@ -150,7 +150,9 @@ def export_elan(dataset: Dataset, path: str | Path) -> Path:
     path = Path(path)
     videos = list(dict.fromkeys(item.path for item in dataset.examples))
     if len(videos) != 1:
-        raise DatasetError(f"{path}: an .eaf is of one video, and the dataset has {len(videos)}. Write one for each.")
+        raise DatasetError(
+            f"{path}: an .eaf holds one video, but the dataset has {len(videos)}. Write one file per video."
+        )
     slots: list[tuple[int, str]] = []
     tiers: list[list[str]] = []
     ends: list[int] = []  # of the last annotation of each tier

@@ -36,11 +36,11 @@ def read_ffmetadata(source: IntervalSource) -> None:
             key, value = _key_and_value(line)
             chapter[key.strip().lower()] = value
     untitled += _add(chapter, source, place)
-    source.notes.append("chapter titles taken as labels")
+    source.notes.append("chapter titles are used as labels")
     if untitled:
-        source.notes.append(f"{untitled} chapters without a title have the label 'chapter'")
+        source.notes.append(f"{untitled} chapters without a title get the label 'chapter'")
     if others:
-        source.notes.append(f"{others} lines of metadata that are not of a chapter were left out")
+        source.notes.append(f"{others} metadata lines outside chapters were left out")
 
 
 def _logical_lines(lines: list[str]) -> list[tuple[int, str]]:

@@ -93,7 +93,7 @@ def export_fiftyone(dataset: Dataset, path: str | Path) -> Path:
             times["timestamps"] = [item.start_seconds or 0.0, item.end_seconds]
         elif item.start_seconds is not None:
             raise DatasetError(
-                f"{item.path}: a clip from {item.start_seconds:g} s needs an end in this format. Give it."
+                f"{item.path}: a clip from {item.start_seconds:g} s needs an end in this format. Set it."
             )
         content.setdefault(names[item.path], []).extend({"label": position[label], **times} for label in item.labels)
     write_json_atomic(path, {"classes": list(dataset.labels), "labels": content})

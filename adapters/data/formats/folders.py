@@ -45,7 +45,7 @@ def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dat
         for folder in _folders(top):
             found = videos_in(folder)
             if not found and _holds_files(folder):
-                _log.warning("%s: holds no videos, so it is not read as a class", folder)
+                _log.warning("%s: contains no videos, so it is not used as a class", folder)
                 continue
             classes[folder.name] = None
             rows += [(str(file), _row(file, folder, root, split)) for file in found]
@@ -78,8 +78,8 @@ def _row(file: Path, folder: Path, root: Path, split: str | None) -> dict[str, A
 
 
 _WAY_OUT = (
-    "Give each split a folder for each class, name labels and splits in a CSV or dataset.jsonl, or move away what is "
-    "not meant. If it is a class, rename the folder or name it as a label (--label, labels=)."
+    "Give each split a folder for each class, name labels and splits in a CSV or dataset.jsonl, or move other folders "
+    "away. If it is a class, rename the folder or name it as a label (--label, labels=)."
 )
 
 
@@ -105,7 +105,7 @@ def _split_tops(root: Path, classes: frozenset[str]) -> list[tuple[str | None, P
     for folder in beside:
         if videos_in(folder):
             raise DatasetError(
-                f"{folder}: holds videos and is beside folders that are named like splits, "
+                f"{folder}: contains videos and is beside folders that are named like splits, "
                 f"{', '.join(split.name for split in splits)}. {_WAY_OUT}"
             )
         _log.warning("%s: contains no videos; ignored beside the splits", folder)
@@ -114,7 +114,8 @@ def _split_tops(root: Path, classes: frozenset[str]) -> list[tuple[str | None, P
         other = by_split.setdefault(normal_split(folder.name), folder)
         if other != folder:
             raise DatasetError(
-                f"{root}: {other.name} and {folder.name} are both {normal_split(folder.name)}. Keep one of them here."
+                f"{root}: {other.name} and {folder.name} both mean the split {normal_split(folder.name)}. Keep only "
+                "one of them here."
             )
     return list(by_split.items())
 
@@ -122,15 +123,15 @@ def _split_tops(root: Path, classes: frozenset[str]) -> list[tuple[str | None, P
 def _check_split(folder: Path) -> None:
     """Refuse a folder that is named like a split and holds no class folders, or videos outside of them."""
     if normal_split(folder.name) not in SPLITS:
-        raise DatasetError(f"{folder}: is named like several splits and is not a class. {_WAY_OUT}")
+        raise DatasetError(f"{folder}: matches the names of several splits, and it is not a class. {_WAY_OUT}")
     loose = sorted(entry.name for entry in folder.iterdir() if is_video_name(entry.name) and not entry.is_dir())
     if loose:
         raise DatasetError(
-            f"{folder}: is named like a split and holds videos outside of class folders, such as {loose[0]}, whose "
-            f"labels are not known. {_WAY_OUT}"
+            f"{folder}: is named like a split, but it contains videos outside class folders, such as {loose[0]}, whose "
+            f"labels are unknown. {_WAY_OUT}"
         )
     if not _folders(folder):
-        raise DatasetError(f"{folder}: is named like a split and has no class folders. {_WAY_OUT}")
+        raise DatasetError(f"{folder}: is named like a split, but it has no class folders. {_WAY_OUT}")
 
 
 def export_folders(dataset: Dataset, path: str | Path, media: Placement = "copy") -> Path:
@@ -154,13 +155,15 @@ def export_folders(dataset: Dataset, path: str | Path, media: Placement = "copy"
     root = Path(path)
     splits = {item.split for item in dataset.examples}
     if None in splits and len(splits) > 1:
-        raise DatasetError(f"{dataset.root}: some clips have a split and some have none; split the dataset first")
+        raise DatasetError(
+            f"{dataset.root}: some clips have a split and others do not. Split the dataset first: cliplab dataset split"
+        )
     shared = _shared_groups(dataset)
     taken: set[Path] = set()
     for item in dataset.examples:
         if len(item.labels) != 1 or item.start_seconds is not None or item.end_seconds is not None:
             raise DatasetError(
-                f"{describe(item)} has a time range or not exactly one label, which folders cannot say. "
+                f"{describe(item)} has a time range or not exactly one label, which folders cannot represent. "
                 "Export to jsonl, csv, labels_json, coco or dataloop."
             )
         parts = [
@@ -234,7 +237,9 @@ def _is_own(item: Example, root: Path) -> bool:
 
 def _folder_name(part: str, item: Example) -> str:
     if part in ("", ".", "..") or part.startswith(".") or "/" in part or "\\" in part or "\0" in part:
-        raise DatasetError(f"{describe(item)}: {part!r} of its label or group cannot be a folder's name; export to csv")
+        raise DatasetError(
+            f"{describe(item)}: {part!r} of its label or group cannot be the name of a folder. Export to csv"
+        )
     return part
 
 

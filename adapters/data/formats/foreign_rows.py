@@ -106,8 +106,8 @@ class ForeignRows:
         """
         left = [f"left out: {len(places)} {why} ({places[0]})" for why, places in self._left_out.items()]
         if not self._rows:
-            found = "; ".join(left) or "it has none"
-            raise NoClipsError(f"{self.path}: holds no labels of videos that can be read: {found}")
+            found = "; ".join(left) or "it has no labels"
+            raise NoClipsError(f"{self.path}: contains no usable labels of videos: {found}")
         used = {
             name
             for _, row in self._rows
@@ -135,10 +135,10 @@ def below(video: object, root: Path, where: str) -> str:
         DatasetError: It is not a name of a file.
     """
     if not isinstance(video, str) or not video.strip() or "\0" in video or len(video) > _MAX_NAME:
-        raise DatasetError(f"{where}: must name a video, got {type_and_value(video)}")
+        raise DatasetError(f"{where}: must give the name of a video, got {type_and_value(video)}")
     parts = _parts(video.strip())
     if not parts:
-        raise DatasetError(f"{where}: must name a video, got {video!r:.80}")
+        raise DatasetError(f"{where}: must give the name of a video, got {video!r:.80}")
     ends = [os.path.join(*parts[first:]) for first in range(len(parts))]
     found = next((end for end in (*ends, _UPLOAD.sub("", parts[-1], count=1)) if _exists(root, end)), None)
     return found or (parts[-1] if _is_foreign(video.strip()) else ends[0])
@@ -199,8 +199,8 @@ def video_rate(path: Path, given: float | None) -> float:
         rate = probe(path).fps
     except MediaError as error:
         raise DatasetError(
-            f"{error}. This format counts frames, so the rate is needed: give it (--frame-rate), or the video."
+            f"{error}. This format counts frames, so the frame rate is required: give it (--frame-rate), or the video."
         ) from None
     if not rate:
-        raise DatasetError(f"{path}: gives no frame rate, which this format needs. Give it (--frame-rate).")
+        raise DatasetError(f"{path}: does not give the frame rate that this format needs. Give it (--frame-rate).")
     return float(rate)

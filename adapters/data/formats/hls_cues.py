@@ -24,7 +24,7 @@ def read_hls(source: IntervalSource) -> None:
     """
     if "#EXT-X-STREAM-INF" in source.text:
         raise DatasetError(
-            f"{source.path}: is a playlist of streams and has no times. Name the playlist of one of its streams."
+            f"{source.path}: is a playlist of streams and has no times. Give the playlist of one of its streams."
         )
     playlist = _Playlist(source)
     for number, line in enumerate(source.lines(), 1):
@@ -82,7 +82,7 @@ class _Playlist:
 
     def _back(self, where: str) -> None:
         if not self._breaks.come_back(self._at):
-            self._source.leave_out(where, "are cues back into the programme without one out of it")
+            self._source.leave_out(where, "are cues back into the programme without a cue out of it")
 
     def _range(self, given: dict[str, str], where: str) -> None:
         if "SCTE35-OUT" not in given and "SCTE35-IN" not in given:
@@ -111,8 +111,8 @@ class _Playlist:
         """The seconds of a date in the playlist."""
         if not self._clocks:
             raise DatasetError(
-                f"{self._source.path}, {where}: gives a date, and no EXT-X-PROGRAM-DATE-TIME says which date a segment "
-                "has. Read the whole playlist."
+                f"{self._source.path}, {where}: gives a date, but no EXT-X-PROGRAM-DATE-TIME says which date a segment "
+                "has. Give the whole playlist."
             )
         before = [clock for clock in self._clocks if clock[0] <= date]
         known, at = before[-1] if before else self._clocks[0]

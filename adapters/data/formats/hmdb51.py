@@ -46,11 +46,12 @@ def import_hmdb51(path: str | Path, labels: Sequence[str] | None = None, options
                     f"{file}, line {number}: must be a video and 0, 1 or 2, such as a.avi 1; got {line.strip()!r:.80}"
                 )
             if found[2] == "0":
-                rows.leave_out(where, "videos marked 0, which are in neither part of this split")
+                rows.leave_out(where, "videos marked 0, which are not used in this split")
             else:
                 rows.add(where, f"{label}/{found[1]}", label, split=_SPLITS[found[2]])
     rows.notes.append(
-        f"{len(named)} files: class by the file's name, 1 is train and 2 is test, group by the video's name"
+        f"{len(named)} files: the class is from the file's name, 1 means train and 2 means test, the group is from "
+        "the video's name"
     )
     return rows.dataset(labels, [label for _, label in named])
 
@@ -76,7 +77,9 @@ def export_hmdb51(dataset: Dataset, path: str | Path) -> Path:
             raise DatasetError(f"the class {label!r} cannot be in the name of a file of HMDB51. Export to csv.")
     for item in dataset.examples:
         if item.split not in ("train", "test"):
-            raise DatasetError(f"{describe(item)}: HMDB51 has the splits train and test, this clip is of {item.split}")
+            raise DatasetError(
+                f"{describe(item)}: HMDB51 has only the splits train and test, but this clip is in {item.split}"
+            )
         label = whole_clip(item).label
         if item.path.parent.name != label or item.path.name.split() != [item.path.name]:
             raise DatasetError(

@@ -70,7 +70,7 @@ def _read(
     if options.rest is not None and not found.videos and own is not None:
         rows.add("no interval", own.name, options.rest)  # such as an evening without adverts
     if options.rest is None and len({item.label for item in found.intervals}) == 1:
-        rows.notes.append("one label only: --rest LABEL also makes clips of what lies between the intervals")
+        rows.notes.append("there is only one label: --rest LABEL also makes clips of the time between the intervals")
     rows.notes += found.notes
     return rows.dataset(labels)
 
@@ -125,8 +125,8 @@ def _write(name: str, dataset: Dataset, path: str | Path, **options: Any) -> Pat
         interval = _interval(item)
         if known.labels and "labels" not in known.keeps and interval.label not in known.labels:
             raise DatasetError(
-                f"{describe(item)} is of label {interval.label!r}, and {name} tells apart only "
-                f"{', '.join(sorted(known.labels))}. Leave out what is not one of them, or rename it."
+                f"{describe(item)} has the label {interval.label!r}, but {name} can only store "
+                f"{', '.join(sorted(known.labels))}. Leave out the other labels, or rename them."
             )
         videos.setdefault(relative_path(item.path, path.parent), []).append(interval)
     only = next(iter(dataset.examples)).path if len(videos) == 1 else None
@@ -138,5 +138,5 @@ def _write(name: str, dataset: Dataset, path: str | Path, **options: Any) -> Pat
 def _interval(item: Example) -> Interval:
     end = item.end_seconds if item.end_seconds is not None else _length(item.path)
     if end is None:
-        raise DatasetError(f"{describe(item)} has no end, and the length of its video is not known. Give its end.")
+        raise DatasetError(f"{describe(item)} has no end, and the length of its video is unknown. Set its end.")
     return Interval(item.label, item.start_seconds or 0.0, end)

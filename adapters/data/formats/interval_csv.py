@@ -37,7 +37,7 @@ def read_csv(source: IntervalSource) -> None:
     headed = not _is_headless(first)
     names = [" ".join(name.split()) for name in rows.pop(0)] if headed else ["start", "end", "label", "score", "note"]
     if not headed:
-        source.notes.append("no header: the columns are taken as start, end and label")
+        source.notes.append("no header: the columns are read as start, end and label")
         names = names[: max(map(len, rows))]
     for number, cells in enumerate(rows, 2 if headed else 1):
         if any(cell.strip() for cell in cells):
@@ -46,7 +46,7 @@ def read_csv(source: IntervalSource) -> None:
 
 def _row(names: Sequence[str], cells: Sequence[str], source: IntervalSource, where: str) -> None:
     if len(cells) != len(names):
-        raise DatasetError(f"{source.path}, {where}: has {len(cells)} cells where {len(names)} are expected")
+        raise DatasetError(f"{source.path}, {where}: has {len(cells)} cells; {len(names)} are expected")
     add_row(dict(zip(names, cells, strict=True)), source, where, text=True)
 
 

@@ -121,7 +121,7 @@ class IntervalSource:
             DatasetError: There are more than a file of intervals has.
         """
         if (count := self.text.count("\n")) > _MAX_LINES:
-            raise DatasetError(f"{self.path}: has {count:,} lines; at most {_MAX_LINES:,} are read. Divide the file.")
+            raise DatasetError(f"{self.path}: has {count:,} lines; at most {_MAX_LINES:,} are allowed. Split the file.")
         return [line.removesuffix("\r") for line in self.text.split("\n")]
 
     def add(
@@ -151,7 +151,7 @@ class IntervalSource:
         """
         self._count += 1
         if self._count > _MAX_INTERVALS:
-            raise DatasetError(f"{self.path}: has more than {_MAX_INTERVALS:,} intervals. Divide the file.")
+            raise DatasetError(f"{self.path}: has more than {_MAX_INTERVALS:,} intervals. Split the file.")
         try:
             item = Interval(label, float(start), float(end), score, note)
         except (DatasetError, OverflowError) as error:
@@ -163,7 +163,7 @@ class IntervalSource:
             self.leave_out(where, f"start at or after the end of the video, which lasts {limit:g} s")
         else:
             if limit is not None and item.end_seconds > limit:
-                self._note_once(f"{where}: ends after the video, which lasts {limit:g} s, and was cut to its end")
+                self._note_once(f"{where}: ends after the end of the video ({limit:g} s) and was shortened to it")
                 item = Interval(item.label, item.start_seconds, limit, item.score, item.note)
             self._found.setdefault(self.own_name if video is None else video, []).append(item)
 
@@ -190,7 +190,8 @@ class IntervalSource:
         path, place = self._video_file(), f"{self.path}, {where}"
         if self.frame_rate is None and path is None:
             raise DatasetError(
-                f"{place}: is in frames, and their rate is not known. Give the frame rate (--frame-rate), or the video."
+                f"{place}: is in frames, but the frame rate is unknown. Give the frame rate (--frame-rate), or the "
+                "video."
             )
         span = TimeRange(Frames(max(start, 0), "start"), Frames(max(end, 0), "end"))
         first, last = self._times.resolve(span, path or Path("video"), self.frame_rate, place)
@@ -222,7 +223,7 @@ class IntervalSource:
         if len(self.notes) < _MAX_NOTES:
             self.notes.append(sentence)
         elif len(self.notes) == _MAX_NOTES:
-            self.notes.append("further intervals were changed likewise")
+            self.notes.append("more intervals were changed in the same way")
 
     def _video_file(self) -> Path | None:
         return Path(os.path.abspath(self.video)) if self.video is not None and os.path.isfile(self.video) else None
@@ -258,7 +259,8 @@ class IntervalOutput:
         """Those of the one video. DatasetError: There are several, which the format cannot hold."""
         if len(self.videos) > 1:
             raise DatasetError(
-                f"{self.path}: this format holds one video, and there are {len(self.videos)}. Write a file for each, "
+                f"{self.path}: this format holds one video, but there are {len(self.videos)}. Write one file per "
+                "video, "
                 "or use json or csv, which hold several."
             )
         return [item for items in self.videos.values() for item in items]
@@ -267,7 +269,7 @@ class IntervalOutput:
         """The frame rate. DatasetError: It is not known."""
         if self.frame_rate is None or not 0 < self.frame_rate <= 10_000:
             raise DatasetError(
-                f"{self.path}: this format counts frames, and needs frame_rate, frames per second above 0; "
+                f"{self.path}: this format counts frames and needs a frame_rate (frames per second, above 0); "
                 f"got {self.frame_rate!r}. Give it (--frame-rate), or the video."
             )
         return self.frame_rate

@@ -116,11 +116,11 @@ def _detect(source: IntervalSource) -> str:
     if found is None:
         suffixes = dict.fromkeys(end for name in INTERVAL_FORMATS for end in find_interval_format(name).suffixes)
         reason = (
-            f"its content is none of {', '.join(fitting)}"
+            f"its content does not match {' or '.join(fitting)}"
             if fitting
-            else f"its name ends in none of {', '.join(suffixes)}"
+            else f"its name does not end in {', '.join(suffixes)}"
         )
-        raise DatasetError(f"{source.path}: is in no format of intervals: {reason}. Name the format (--format).")
+        raise DatasetError(f"{source.path}: is not in a known interval format: {reason}. Give the format (--format).")
     return found
 
 
@@ -160,7 +160,9 @@ def write_intervals(
     name = format if format is not None else format_of_suffix(path)
     known = find_interval_format(name)
     if known.write is None:
-        raise DatasetError(f"{path}: {name} is read and not written; written are: {', '.join(written_formats())}")
+        raise DatasetError(
+            f"{path}: {name} can be read but not written; formats that can be written: {', '.join(written_formats())}"
+        )
     actions = dict(_DEFAULT_ACTIONS if label_actions is None else label_actions)
     wrong = next((value for value in (*actions.values(), default_action) if value not in (0, 1, 2, 3)), None)
     if wrong is not None:
@@ -201,7 +203,9 @@ def format_of_suffix(path: str | Path) -> str:
     fitting = [name for name in written_formats() if suffix in find_interval_format(name).suffixes]
     if not fitting:
         known = dict.fromkeys(end for name in written_formats() for end in find_interval_format(name).suffixes)
-        raise DatasetError(f"{path}: intervals are written to {', '.join(known)}. Name one of them, or a format.")
+        raise DatasetError(
+            f"{path}: intervals can be written to {', '.join(known)}. Use one of these names, or give a format."
+        )
     return _WRITTEN.get(suffix, fitting[0])
 
 
@@ -223,7 +227,7 @@ def lost_in(
     names = list(dict.fromkeys(item.label for item in items if item.label not in kept))
     lost = []
     if "labels" not in known.keeps and names:
-        lost.append(f"the labels {quoted_list(names)}: {format} tells apart only {quoted_list(sorted(known.labels))}")
+        lost.append(f"the labels {quoted_list(names)}: {format} can only store {quoted_list(sorted(known.labels))}")
     if "scores" not in known.keeps and (count := sum(item.score is not None for item in items)):
         lost.append(f"the scores of {count} intervals")
     if "notes" not in known.keeps and (count := sum(item.note is not None for item in items)):

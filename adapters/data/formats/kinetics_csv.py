@@ -41,7 +41,9 @@ def export_kinetics_csv(dataset: Dataset, path: str | Path) -> Path:
     names = video_ids(dataset, path.parent)
     for item in dataset.examples:
         if item.label.startswith("["):
-            raise DatasetError(f"{describe(item)}: the label {item.label!r} cannot be written to this CSV; use csv")
+            raise DatasetError(
+                f"{describe(item)}: the label {item.label!r} cannot be written to this CSV. Export to csv"
+            )
         start, end = item.start_seconds, item.end_seconds
         if (start, end) == (None, None) and (cut := cut_from(item.path.stem)) is not None:
             writer.writerow([item.label, cut[0], cut[1], cut[2], _SPLITS[item.split]])

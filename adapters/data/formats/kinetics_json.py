@@ -82,7 +82,7 @@ def segment_of(
     if isinstance(length, (int, float)) and not isinstance(length, bool) and length > 0 and end is not None:
         if (start or 0) >= length:
             raise DatasetError(
-                f"{rows.path}, {where}: starts at {start:g} s, and the video lasts {length:g} s. Correct or remove it."
+                f"{rows.path}, {where}: starts at {start:g} s, but the video lasts {length:g} s. Correct or remove it."
             )
         if end > length:
             rows.leave_out(where, "ends after the end of their video, where the clips were cut")
@@ -115,7 +115,8 @@ def export_kinetics_json(dataset: Dataset, path: str | Path) -> Path:
         name = names[item.path]
         if name in content:
             raise DatasetError(
-                f"{describe(item)}: its video has another clip, and this JSON holds one of each. Export to activitynet."
+                f"{describe(item)}: its video has several clips, but this format holds one clip per video. Export to "
+                "activitynet."
             )
         annotation: dict[str, Any] = {"label": item.label}
         if (item.start_seconds, item.end_seconds) != (None, None):

@@ -50,7 +50,7 @@ def import_label_files(
     for file in sorted(_files(root), key=lambda file: (file.suffix.lower(), file.name)):
         first = seen.setdefault(file.stem, file)
         if first != file:
-            notes.append(f"{file}: left out, since {first.name} is of the same video")
+            notes.append(f"{file}: left out, since {first.name} is for the same video")
             continue
         name = _FORMATS[file.suffix.lower()]
         known = elan.FORMAT if name == "elan" else interval_clips.format_of(name)
@@ -62,7 +62,7 @@ def import_label_files(
         rows += [(str(file), {key: to_row(item, root)[key] for key in _TAKEN}) for item in found.examples]
         notes += found.notes
     made = not_empty(make_dataset(rows, root, labels), root)
-    return replace(made, notes=(*made.notes, f"{root}: {len(seen)} label files, one for each video", *notes))
+    return replace(made, notes=(*made.notes, f"{root}: {len(seen)} label files, one per video", *notes))
 
 
 def _files(root: Path) -> Iterator[Path]:

@@ -56,8 +56,8 @@ def import_label_studio(
         if annotation is not None:
             _results(annotation, task["data"], rows, where)
     if several:
-        rows.notes.append(f"{several} tasks have several annotations: the ground truth or the newest one was taken")
-    rows.notes.append("choices taken as labels of whole videos, timeline labels as ranges of frames counted from 1")
+        rows.notes.append(f"{several} tasks have several annotations: the ground truth or the newest one is used")
+    rows.notes.append("choices are used as labels of whole videos, timeline labels as ranges of frames counted from 1")
     return rows.dataset(labels)
 
 
@@ -91,9 +91,9 @@ def _results(annotation: dict[str, Any], data: dict[str, Any], rows: ForeignRows
             continue
         names = value.get(kind)
         if video is None:
-            rows.leave_out(where, f"labels of type {kind!r} on what is not a video")
+            rows.leave_out(where, f"labels of type {kind!r} that are not on a video")
         elif kind not in ("choices", "timelinelabels", "labels"):
-            rows.leave_out(where, f"labels of type {kind!r}, which are not of a stretch of video")
+            rows.leave_out(where, f"labels of type {kind!r}, which do not describe a time range")
         elif not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             rows.leave_out(where, f"results of type {kind!r} without a label")
         else:
@@ -188,7 +188,9 @@ def frame_range(item: Example, frame_rate: float | None) -> tuple[int, int]:
 
         end = probe(item.path).duration_seconds if os.path.isfile(item.path) else None
         if end is None:
-            raise DatasetError(f"{item.path}: a clip lasts to the end of this video, whose length is not known")
+            raise DatasetError(
+                f"{item.path}: a clip lasts to the end of this video, whose length is unknown. Set its end"
+            )
     first = round((item.start_seconds or 0.0) * rate)
     return first, max(round(end * rate), first + 1)
 

@@ -73,7 +73,9 @@ def export_labels_json(dataset: Dataset, path: str | Path) -> Path:
     content: dict[str, list[Any]] = {label: [] for label in dataset.labels}
     for item in dataset.examples:
         if not item.labels:
-            raise DatasetError(f"{describe(item)} has no label, which labels.json cannot say; export to CSV or JSONL")
+            raise DatasetError(
+                f"{describe(item)} has no label, which labels.json cannot represent. Export to csv or jsonl"
+            )
         row = {key: value for key, value in to_row(item, path.parent).items() if value is not None and key != "label"}
         if own_groups:
             del row["group"]

@@ -30,7 +30,9 @@ def read_chapters(source: IntervalSource) -> None:
         raise DatasetError(f"{source.path}: must be XML with Chapters and an EditionEntry, got {root.tag!r:.80}")
     default = next((item for item in editions if text_of(item.find("EditionFlagDefault")) == "1"), editions[0])
     if len(editions) > 1:
-        source.notes.append(f"{len(editions)} editions: the default one was read, or the first; others were left out")
+        source.notes.append(
+            f"{len(editions)} editions: the default one (or the first) was read; the others were left out"
+        )
     atoms = [atom for atom in _leaves(default) if _is_shown(atom, source)]
     atoms.sort(key=lambda atom: _seconds(atom, "ChapterTimeStart", source) or 0.0)
     for atom, following in zip_longest(atoms, atoms[1:]):
@@ -41,11 +43,11 @@ def read_chapters(source: IntervalSource) -> None:
         if start is None:
             raise DatasetError(f"{source.path}, {where}: a ChapterAtom needs a ChapterTimeStart")
         if end is None:
-            source.leave_out(where, "have no end, and neither a next chapter nor the length of the video is known")
+            source.leave_out(where, "have no end, and there is neither a next chapter nor a known video length")
             continue
         names = [text_of(name) for name in atom.iterfind("ChapterDisplay/ChapterString")]
         source.add(where, next(filter(None, names), "chapter"), start, end)
-    source.notes.append("chapter names taken as labels")
+    source.notes.append("chapter names are used as labels")
 
 
 def _leaves(parent: Element) -> list[Element]:

@@ -58,7 +58,7 @@ def import_mmaction_rawframes(
     rate = options.frame_rate or _RATE
     examples = tuple(replace(item, frames=_frames(item.path, rate)) for item in made.examples)
     of_frames = sum(item.frames is not None for item in examples)
-    note = f"{path}: {of_frames} folders are read as frames at {rate:g} per second, which the list does not say"
+    note = f"{path}: {of_frames} folders are read at {rate:g} frames per second (the list does not give a rate)"
     return replace(made, examples=examples, notes=(*made.notes, *([note] if of_frames else [])))
 
 
@@ -89,11 +89,14 @@ def export_mmaction_rawframes(dataset: Dataset, path: str | Path) -> Path:
     for item in dataset.examples:
         if item.frames is None:
             raise DatasetError(
-                f"{describe(item)} has no frames beside the dataset. Write them first: cliplab dataset prepare."
+                f"{describe(item)} has no extracted frames beside the dataset. Extract them first: cliplab dataset "
+                "prepare."
             )
         name = relative_path(item.frames.folder, path.parent)
         if name.split() != [name]:
-            raise DatasetError(f"{name}: the folder's path has spaces, which part the lines of this list. Rename it.")
+            raise DatasetError(
+                f"{name}: the folder's path has spaces, which separate the fields of this list. Rename it."
+            )
         lines.append(f"{name} {len(item.frames.names)} {number[item.label]}\n")
     write_text_atomic(path.with_name(f"{path.stem}.label_map.txt"), "".join(f"{label}\n" for label in dataset.labels))
     write_text_atomic(path, "".join(lines))

@@ -59,7 +59,7 @@ def say_classes(rows: ForeignRows, file: Path | None, split: str | None) -> None
         file: That names the classes; None: there is none.
         split: Of the file's name.
     """
-    named = f"names of the classes taken from {file.name}" if file else "no label_map.txt: class numbers are the names"
+    named = f"class names are read from {file.name}" if file else "no label_map.txt: class numbers are used as names"
     rows.notes.append(f"{named}; split by the file's name: {split or 'none'}")
 
 

@@ -37,7 +37,7 @@ def read_mythtv(source: IntervalSource) -> None:
             )
     if begun is not None:
         source.leave_out(f"line {begun[2]}", "have no end mark")
-    source.notes.append(f"skip lists and commercial marks are taken as {COMMERCIAL!r}, cut lists as 'cut'")
+    source.notes.append(f"skip lists and commercial marks get the label {COMMERCIAL!r}, cut lists the label 'cut'")
 
 
 def _mark(
@@ -53,7 +53,7 @@ def _mark(
         first, label = (0, _ENDS[kind]) if begun is None else begun[:2]
         _add(first, frame, label, source, where)
         return None
-    source.leave_out(where, "are marks of another kind")
+    source.leave_out(where, "are marks of another type")
     return begun
 
 

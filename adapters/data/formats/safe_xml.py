@@ -78,10 +78,10 @@ class _Builder:
             self._parser.Parse(data[200:], True)
         except expat.ExpatError as error:
             raise DatasetError(
-                f"{self._path}, line {error.lineno}: is not XML that can be read ({expat.ErrorString(error.code)})"
+                f"{self._path}, line {error.lineno}: is not valid XML ({expat.ErrorString(error.code)})"
             ) from None
         except (ValueError, LookupError) as error:  # an encoding that Python does not know either
-            raise DatasetError(f"{self._path}: is not XML that can be read ({error})") from None
+            raise DatasetError(f"{self._path}: is not valid XML ({error})") from None
         if self._root is None:
             raise DatasetError(f"{self._path}: has no XML element")
         return self._root
@@ -90,8 +90,8 @@ class _Builder:
         self._count += 1
         if len(self._open) >= _MAX_DEPTH or self._count > _MAX_ELEMENTS:
             raise DatasetError(
-                f"{self._path}, line {self._parser.CurrentLineNumber}: more than {_MAX_DEPTH} elements within each "
-                f"other, or {_MAX_ELEMENTS:,} in all; annotations need fewer"
+                f"{self._path}, line {self._parser.CurrentLineNumber}: more than {_MAX_DEPTH} nested "
+                f"elements, or {_MAX_ELEMENTS:,} in all; annotations need fewer"
             )
         self._close_text()
         element = XmlElement(name, attributes)

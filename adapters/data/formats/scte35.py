@@ -54,7 +54,7 @@ def read_scte35(source: IntervalSource) -> None:
             _use(cue, stream.start.get(program), breaks, f"cue {count}", source)
     source.notes.append(f"{count} splice cues were read")
     if others:
-        source.notes.append(f"cues of {len(others)} other programmes in the stream were left out")
+        source.notes.append(f"the cues of {len(others)} other programmes in the stream were left out")
     if damaged:
         source.notes.append(f"{damaged} packets are damaged and were skipped")
     breaks.add_to(source)

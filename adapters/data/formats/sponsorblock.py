@@ -34,14 +34,14 @@ def read_sponsorblock(source: IntervalSource) -> None:
                 _add(segment, source, f"{where}, segment {place}", video)
         else:
             _add(entry, source, where, None)
-    source.notes.append("categories taken as labels")
+    source.notes.append("categories are used as labels")
 
 
 def _add(entry: Any, source: IntervalSource, where: str, video: str | None) -> None:
     if not isinstance(entry, dict):
         raise DatasetError(f"{source.path}, {where}: must be an object with category and segment")
     if entry.get("actionType", entry.get("type")) in _MOMENTS:
-        source.leave_out(where, "mark a moment and not an interval")
+        source.leave_out(where, "mark a moment, not an interval")
         return
     pair = entry.get("segment", [entry.get("start_time"), entry.get("end_time")])
     numbers = isinstance(pair, list) and len(pair) == 2 and all(type(value) in (int, float) for value in pair)
@@ -57,7 +57,7 @@ def _add(entry: Any, source: IntervalSource, where: str, video: str | None) -> N
         given = isinstance(length, (int, float)) and length > 0
         known = length if given else source.duration_seconds
         if known is None:
-            source.leave_out(where, "are of a whole video whose length is not known")
+            source.leave_out(where, "are for a whole video whose length is unknown")
             return
         start, end = 0, known
     note = entry.get("description") or entry.get("title")

@@ -67,10 +67,12 @@ def import_studio(path: str | Path, labels: Sequence[str] | None = None) -> Data
     together = tuple(one.regrouped(group, one.labels) for one, group in zip(examples, groups, strict=True))
     used = set(first_seen(together))
     order = labels if labels is not None else [name for name in classes if name in used or name not in retired]
-    notes = [f"{folder}: {missing:,} labelled items are left out, since their files are gone or replaced"] * (
+    notes = [f"{folder}: {missing:,} labelled items are left out, since their files were removed or replaced"] * (
         missing > 0
     )
-    notes += [f"{folder}: {ties:,} items are left out, since people disagree on them. Review them"] * (ties > 0)
+    notes += [
+        f"{folder}: {ties:,} items are left out, since annotators disagree on them. Review them in the studio"
+    ] * (ties > 0)
     return not_empty(Dataset(together, tuple(order), folder, tuple(notes)), path)
 
 
@@ -98,7 +100,9 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
             [(kind,)] = connection.execute("PRAGMA application_id").fetchall()
             [(version,)] = connection.execute("PRAGMA user_version").fetchall()
             if kind != APPLICATION_ID:
-                raise DatasetError(f"{path}: is a database of another program, not the labels of a studio.")
+                raise DatasetError(
+                    f"{path}: is a database of another program, not of a studio. Give the studio's folder."
+                )
             if version > VERSION:
                 raise DatasetError(
                     f"{path}: was written by a newer cliplab (its version is {version}, this one reads up to "

@@ -26,13 +26,13 @@ def read_text(path: Path) -> str:
     try:
         text = read_regular_bytes(path, LIMIT_BYTES, DatasetError).decode("utf-8-sig")
     except FileNotFoundError:
-        raise DatasetError(f"{path}: no such file. Name a dataset.jsonl, labels.json, CSV or folder.") from None
+        raise DatasetError(f"{path}: no such file. Give a dataset.jsonl, labels.json, CSV or folder.") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text. Save it as UTF-8"
         raise DatasetError(f"{path}: could not be read ({reason})") from None
     if "\0" in text:
         raise DatasetError(
-            f"{path}: contains NUL bytes, so it is not UTF-8 text. Save it as UTF-8, or name another file."
+            f"{path}: contains NUL bytes, so it is not UTF-8 text. Save it as UTF-8, or use another file."
         )
     return text
 
@@ -63,7 +63,7 @@ def parse_json(text: str, where: str) -> Any:
     if len(text) > _MAX_JSON_COST and text.count(",") + 2 * text.count("[") + 4 * text.count("{") > _MAX_JSON_COST:
         raise DatasetError(
             f"{where}: holds too many values: objects count 4, lists 2 and others 1, and at most {_MAX_JSON_COST:,} "
-            "are read. Divide the file, or remove what is not a label of a video."
+            "are allowed. Split the file, or remove everything that is not a label of a video."
         )
     try:
         return strict_json.parse_json(text)
@@ -95,7 +95,7 @@ def not_empty(dataset: Dataset, path: Path) -> Dataset:
         DatasetError: It has none.
     """
     if not dataset.examples:
-        raise DatasetError(f"{path}: holds no clips. Add rows, or name another file.")
+        raise DatasetError(f"{path}: contains no clips. Add rows, or use another file.")
     return dataset
 
 

@@ -40,9 +40,12 @@ def import_ucf101(path: str | Path, labels: Sequence[str] | None = None, options
     rows = ForeignRows(files[0], options)
     for file in files:
         _read(file, names, rows)
-    rows.notes.append(f"{' and '.join(file.name for file in files)}: class by folder, group by name, split by file")
+    rows.notes.append(
+        f"{' and '.join(file.name for file in files)}: the class is from the folder, the group from the name, the "
+        "split from the file"
+    )
     if path.is_dir() and len(list(path.glob("*list0[123].txt"))) > len(files):
-        rows.notes.append("split 1 was read; name another list to read that one")
+        rows.notes.append("split 1 was read; to read another split, give its list")
     return rows.dataset(labels, names or None)
 
 

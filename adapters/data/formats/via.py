@@ -37,7 +37,7 @@ def import_via(path: str | Path, labels: Sequence[str] | None = None, options: R
     rows = ForeignRows(path, options)
     attributes = _read_csv(path, rows) if path.suffix.lower() == ".csv" else _read_project(path, rows)
     listed = [name for choices in attributes.values() for name in choices.values()]
-    rows.notes.append("values of attributes taken as labels of their segments")
+    rows.notes.append("attribute values are used as labels of their segments")
     return rows.dataset(labels, listed or None)
 
 
@@ -53,7 +53,7 @@ def _read_project(path: Path, rows: ForeignRows) -> dict[str, dict[str, str]]:
             names = [str(file.get("fname") or file.get("src")) for file in files]
             times, shape, values = entry["z"], entry["xy"], entry["av"]
         except (TypeError, KeyError, AttributeError) as error:
-            raise DatasetError(f"{path}, {where}: has no {error} among what it names") from None
+            raise DatasetError(f"{path}, {where}: refers to {error}, which does not exist") from None
         _add(rows, where, names, times, shape, values, attributes)
     return attributes
 
@@ -75,7 +75,7 @@ def _read_csv(path: Path, rows: ForeignRows) -> dict[str, dict[str, str]]:
             continue
         where = f"row {number} after the comments"
         if len(cells) != 6:
-            raise DatasetError(f"{path}, {where}: has {len(cells)} cells where VIA writes 6")
+            raise DatasetError(f"{path}, {where}: has {len(cells)} cells; VIA writes 6")
         names, times, shape, values = (parse_json(cells[at], f"{path}, {where}") for at in (1, 3, 4, 5))
         _add(rows, where, names, times, shape, values, attributes)
     return attributes
@@ -148,7 +148,7 @@ def export_via(dataset: Dataset, path: str | Path) -> Path:
         view = files.setdefault(name, str(len(files) + 1))
         if item.end_seconds is None and item.start_seconds is not None:
             raise DatasetError(
-                f"{item.path}: a clip from {item.start_seconds:g} s needs an end in this format. Give it."
+                f"{item.path}: a clip from {item.start_seconds:g} s needs an end in this format. Set it."
             )
         times = [] if item.end_seconds is None else [item.start_seconds or 0.0, item.end_seconds]
         for label in item.labels:

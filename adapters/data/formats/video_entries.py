@@ -27,8 +27,8 @@ def shared_values(entry: Mapping[str, Any], where: str) -> dict[str, Any]:
         known = None if is_left_out(name) else time_name(name)
         if known is not None and (known.part in ("start", "end") or normal_name(name) == "segment"):
             raise DatasetError(
-                f"{where}: {name!r} looks like a time of a range, and ranges are read from the annotations. Move it "
-                f"there; to leave it out on purpose, call it {'_' + name!r}."
+                f"{where}: {name!r} looks like the time of a range, but ranges are read from the annotations. Move it "
+                f"there; to ignore it on purpose, rename it to {'_' + name!r}."
             )
         normal = normal_name(name)
         if is_rate(name):

@@ -37,7 +37,7 @@ def import_videofolder(path: str | Path, labels: Sequence[str] | None = None) ->
     root = Path(path)
     files = list(_metadata(root))
     if not files:
-        raise DatasetError(f"{root}: has no {' or '.join(_FILES)}, nor has a folder of a split in it")
+        raise DatasetError(f"{root}: has no {' or '.join(_FILES)}, neither directly nor in the folder of a split")
     rows = [(where, row) for split, file in files for where, row in _rows(file, root, split)]
     text = any(file.suffix == ".csv" for _, file in files)
     return not_empty(make_dataset(rows, root, labels, text=text, extra_keys=True), root)
@@ -76,7 +76,7 @@ def _objects(file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         try:
             for number, row in enumerate(csv.DictReader(io.StringIO(text, newline=""), strict=True), 2):
                 if None in row or None in row.values():
-                    raise DatasetError(f"{file}, row {number}: has another number of cells than the header")
+                    raise DatasetError(f"{file}, row {number}: has a different number of cells than the header")
                 yield f"{file}, row {number}", dict(row)
         except csv.Error as error:
             raise DatasetError(f"{file}: is not CSV ({error})") from None
@@ -107,7 +107,9 @@ def export_videofolder(dataset: Dataset, path: str | Path, media: Placement = "c
     root = Path(path)
     splits = {item.split for item in dataset.examples}
     if None in splits and len(splits) > 1:
-        raise DatasetError(f"{dataset.root}: some clips have a split and some have none; split the dataset first")
+        raise DatasetError(
+            f"{dataset.root}: some clips have a split and others do not. Split the dataset first: cliplab dataset split"
+        )
     taken: set[Path] = set()
     names: dict[tuple[Path, str | None], Path] = {}
     lines: dict[str | None, list[str]] = {}

@@ -71,7 +71,7 @@ def import_webdataset(
     notes = [f"{path}: {len(shards)} tar files; left out: {skipped} members or clips without a video or a label"]
     if options.dry_run:
         count = len({item.path for item in made.examples})
-        notes.append(f"{path}: an import writes {count} videos, such as {made.examples[0].path}")
+        notes.append(f"{path}: an import will write {count} videos, such as {made.examples[0].path}")
     return replace(made, notes=(*made.notes, *notes))
 
 
@@ -88,7 +88,7 @@ def _read(shard: Path, folder: Path, unpack: bool) -> tuple[list[_Sample], int]:
         with tarfile.open(shard, "r:") as archive:
             for count, member in enumerate(archive, 1):
                 if count > _MAX_MEMBERS:
-                    raise DatasetError(f"{shard}: has more than {_MAX_MEMBERS:,} members")
+                    raise DatasetError(f"{shard}: has more than {_MAX_MEMBERS:,} members. Split the archive")
                 key, _, part = _key_and_part(member.name)
                 wanted = f".{part}" in VIDEO_SUFFIXES or part in _LABEL_PARTS
                 if not member.isreg() or member.issparse() or not key or not wanted:
@@ -97,7 +97,7 @@ def _read(shard: Path, folder: Path, unpack: bool) -> tuple[list[_Sample], int]:
                 sample = samples.setdefault(key, _Sample(f"{shard}, member {member.name!r:.120}"))
                 _take(archive, member, part, sample, folder, unpack)
     except (tarfile.TarError, EOFError) as error:
-        raise DatasetError(f"{shard}: is not a tar file without compression that can be read ({error})") from None
+        raise DatasetError(f"{shard}: is not a readable, uncompressed tar file ({error})") from None
     except OSError as error:
         raise DatasetError(f"{shard}: could not be read ({error.strerror or error})") from None
     return list(samples.values()), left
@@ -118,7 +118,7 @@ def _take(
         return
     if part in _LABEL_PARTS:
         if member.size > _MAX_LABEL_BYTES:
-            raise DatasetError(f"{sample.where}: has {member.size} bytes where a label has at most {_MAX_LABEL_BYTES}")
+            raise DatasetError(f"{sample.where}: has {member.size} bytes; a label has at most {_MAX_LABEL_BYTES}")
         sample.parts[part] = content.read(_MAX_LABEL_BYTES)
         return
     key, _, _ = _key_and_part(member.name)
@@ -144,7 +144,7 @@ def _row(sample: _Sample, labels: Sequence[str] | None) -> dict[str, Any]:
     if "label" not in row and "labels" not in row:
         part = next((name for name in ("cls", "label", "txt") if name in sample.parts), None)
         if part is None:
-            raise DatasetError(f"{sample.where}: has no label: neither in its JSON, nor as .cls, .label or .txt")
+            raise DatasetError(f"{sample.where}: has no label, neither in its JSON nor in a .cls, .label or .txt file")
         row["label"] = _text(sample.parts[part], sample.where).strip()
         if part == "cls" and labels and row["label"].isdecimal() and row["label"] not in labels:
             number = int(row["label"])

@@ -82,7 +82,7 @@ def label_order(configuration: Mapping[str, Any] | None, where: str) -> tuple[st
     if sorted(by_id) != list(range(len(mapping))) or len(set(by_id.values())) != len(by_id):
         raise ConfigError(
             f'{where}: "id_to_label_map" must give the ids 0 to {len(mapping) - 1} a label each, got {mapping!r:.200}. '
-            "Correct it, or take it out to have the labels of the data"
+            "Correct it, or remove it to use the labels of the data"
         )
     return tuple(str(by_id[index]) for index in range(len(by_id)))
 
@@ -142,8 +142,8 @@ def _open(config: Config, folder: Path) -> BaseModelAdapter:
         adapter.config = check_config(merge_config(adapter.config, training), str(stored))
         return adapter
     raise BundleError(
-        f'{stored}: is a model of {own.config["adapter"]}, and "adapter" in the configuration is {config["adapter"]}. '
-        "Set it to the model's own, or remove the model's artifacts to begin with fresh weights"
+        f'{stored}: is a model for {own.config["adapter"]}, but "adapter" in the configuration is {config["adapter"]}. '
+        "Set it to the model's own, or remove the model's artifacts to start from new weights"
     )
 
 
@@ -168,8 +168,8 @@ def find_stored_model(folder: Path) -> Path | None:
     if files:
         names = ", ".join(path.relative_to(folder).as_posix() for path in files[:5])
         raise BundleError(
-            f"{folder}: the model's artifacts ({names}) hold no {SEAL} and not exactly one .tflite, so they are "
-            "no model of this app. Upload what `cliplab train` or a training on the platform wrote, or remove them"
+            f"{folder}: the model's artifacts ({names}) contain neither {SEAL} nor exactly one .tflite, so they are "
+            "not a model of this app. Upload what `cliplab train` or a training on the platform wrote, or remove them"
         )
     return None
 

@@ -106,13 +106,13 @@ class _Download:
         size, since = -1, time.monotonic()
         while not self.done.wait(_POLL_SECONDS):
             if self.downloads.closed.is_set():
-                self.error = "was not waited for"
+                self.error = "its download was cancelled"
                 return
             now_size = _folder_size(self.folder)
             if now_size != size:
                 size, since = now_size, time.monotonic()
             elif time.monotonic() - since > STALLED_SECONDS:
-                self.error = f"cannot be downloaded: nothing came for {STALLED_SECONDS:.0f} s, after {size} bytes"
+                self.error = f"cannot be downloaded: no data for {STALLED_SECONDS:.0f} s, after {size} bytes"
                 return
 
 
@@ -152,12 +152,14 @@ def unsupported_reason(adapter: BaseModelAdapter, item: Any) -> str | None:
     """Return why a model does not support an item, or None if it does."""
     kind, images = item.mimetype, adapter.scores_frames
     if item.type != "file":
-        return f"is a {item.type}, and the model takes files"
+        return f"is a {item.type}; the model accepts files only"
     if is_image(item) and not images:
-        return f"is {kind}, and {type(adapter).__name__} takes videos; a frame model, as EfficientNet, takes images"
+        return (
+            f"is {kind}; {type(adapter).__name__} accepts videos only. A frame model (EfficientNet) also accepts images"
+        )
     # The decoder decides on a type that the platform does not know.
     if kind and not str(kind).startswith(("video/", "image/")) and kind != "application/octet-stream":
-        return f"is {kind}, and the model takes videos{' or images' if images else ''}"
+        return f"is {kind}; the model accepts videos{' and images' if images else ' only'}"
     return None
 
 
@@ -168,7 +170,7 @@ def _download(item: Any, folder: Path) -> Path:
     if path is None or not path.is_file():
         raise AdapterError(f"the download ended after {_folder_size(folder)} of {item.size} bytes")
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise AdapterError(f"its name {item.filename!r} leads out of the folder for downloads. Rename it")
+        raise AdapterError(f"its name {item.filename!r} points outside the download folder. Rename it")
     return path
 
 

@@ -79,13 +79,13 @@ def evaluate_download(adapter: BaseModelAdapter, folder: Path) -> dict[str, floa
 
     dataset = match_labels(read_dataset(folder, labels=None), adapter.labels, adapter.config["label_aliases"])
     labelled = [example for example in dataset.examples if example.labels]
-    _log_left_out("have no label of a person", [str(e.path) for e in dataset.examples if not e.labels])
+    _log_left_out("have no label by a person", [str(e.path) for e in dataset.examples if not e.labels])
     foreign = sorted({label for example in labelled for label in example.labels} - set(adapter.labels))
     if foreign or not labelled:
         check_dataset(dataset, labels=adapter.labels, task=adapter.config["task"], allow_missing=True)
     report, skipped = evaluate_examples(adapter, labelled)
     if report.labels_without_clips:
-        logger.warning("no item has the labels %s, so the figures say nothing about them", report.labels_without_clips)
+        logger.warning("no item has the labels %s, so the metrics say nothing about them", report.labels_without_clips)
     _log_left_out("cannot be read", [str(result.error) for result in skipped])
     return {name: float(value) for name, value in report.to_json().items() if _is_metric(name, value)}
 

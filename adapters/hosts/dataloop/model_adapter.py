@@ -114,9 +114,9 @@ class ModelAdapter(PlatformModel):
         try:
             stored = self._upload_model_annotations(item, found)
         except TypeError as error:  # dtlpy logs that a batch was refused, and treats the traceback as its annotations
-            raise AdapterError("the platform refused its annotations; dtlpy's log has the answer") from error
+            raise AdapterError("the platform refused its annotations; dtlpy's log has the response") from error
         if len(stored) != len(found):  # dtlpy drops refused batches if there are several
-            raise AdapterError(f"the platform took {len(stored)} of its {len(found)} annotations; see dtlpy's log")
+            raise AdapterError(f"the platform accepted {len(stored)} of its {len(found)} annotations; see dtlpy's log")
         return stored
 
     # Embed ------------------------------------------------------------------------------------------------------------

@@ -121,8 +121,9 @@ class PlatformModel(dl.BaseModelAdapter):  # type: ignore[misc]
             self.adapter = self.model = open_configured(config, folder, f"artifacts of model {name!r}")
         if self.model_entity.status == dl.ModelStatus.TRAINED and find_stored_model(folder) is None:
             raise BundleError(
-                f"artifacts of model {name!r}: there are none, and its status is trained. It would predict with the "
-                "weights that training begins with. Train it again, upload its bundle, or set its status to pre-trained"
+                f"artifacts of model {name!r}: there are none, although its status is trained. It would predict with "
+                "the "
+                "weights that training starts from. Train it again, upload its bundle, or set its status to pre-trained"
             )
         warn_of_memory(self.loaded_adapter, name)
         self._trained_in = None

@@ -47,7 +47,7 @@ def download_items(dataset: Any, filters: Any, folder: Path, annotation_filters:
         if not message.startswith("Errors in"):  # about the whole download
             raise
         for item_id, reason in parse_item_errors(message):  # the message names at most five
-            logger.warning("item %s is left out, it could not be downloaded: %s", item_id, reason)
+            logger.warning("item %s is left out: it could not be downloaded: %s", item_id, reason)
         logger.warning("left out in all: %s", message.partition(".")[0])
     return [str(path) for path in folder.rglob("*.json") if path.relative_to(folder).parts[0] == "json"]
 
@@ -72,8 +72,8 @@ def convert_download(data_path: Path) -> Path:
     for stem, names in alike.items():
         if len(names) > 1 and not _own_sheets(data_path, stem.parent, names):
             raise DatasetError(
-                f"{stem.parent}: {' and '.join(sorted(names))} differ in their suffix alone, and Dataloop's download "
-                "keeps one JSON for them. Rename one of the items"
+                f"{stem.parent}: {' and '.join(sorted(names))} differ only in their suffix, but Dataloop's download "
+                "keeps one JSON file for both. Rename one of the items"
             )
     return write_dataset(dataset, data_path / "dataset.jsonl")
 
@@ -135,7 +135,7 @@ def _labels(dataset: Dataset, model: Any) -> tuple[str, ...]:
     known = label_order(model.configuration, f"configuration of model {model.name!r}") or tuple(model.labels or ())
     missing = [label for label in known if label not in found]
     if missing and len(missing) < len(known):
-        logger.warning("labels of the model that no clip has, left out: %s", ", ".join(missing[:20]))
+        logger.warning("labels of the model without any clip, left out: %s", ", ".join(missing[:20]))
     return order_labels(found, known)
 
 

@@ -103,5 +103,5 @@ def check_query(query: QueryParams, allowed: Iterable[str]) -> None:
     for key in query:
         if key not in allowed or len(query.getlist(key)) > 1:
             raise RequestError(
-                400, f"query: {key!r} is unknown or given twice; allowed once each are {', '.join(allowed)}"
+                400, f"query: {key!r} is unknown or given twice; allowed, each once: {', '.join(allowed)}"
             )

@@ -125,8 +125,8 @@ class _TensorLimits:
         if size > most:
             raise RequestError(
                 400,
-                f"{INPUT}: {clips} clips of {frames} frames are {size} bytes at the model's frame size and at most "
-                f"{most} are taken. Send fewer",
+                f"{INPUT}: {clips} clips of {frames} frames are {size} bytes at the model's frame size; at most "
+                f"{most} are allowed. Send fewer",
             )
 
 
@@ -151,10 +151,10 @@ def read_request(body: bytearray, header_length: str | None, limits: _TensorLimi
     if header_length is not None:
         head = int(header_length) if header_length.isascii() and header_length.isdigit() else -1
         if not 0 <= head <= len(body):
-            raise RequestError(400, f"{HEADER_LENGTH} is {header_length!r}, and the body has {len(body)} bytes")
+            raise RequestError(400, f"{HEADER_LENGTH} is {header_length!r}, but the body has {len(body)} bytes")
     most = MAX_HEAD_BYTES if len(body) > head else MAX_JSON_BYTES
     if head > most:
-        raise RequestError(400, f"the JSON has {head} bytes and at most {most} are taken. Send tensors in binary form")
+        raise RequestError(400, f"the JSON has {head} bytes; at most {most} are allowed. Send tensors in binary form")
     request = read_message(parse_json(view[:head], "the request"), InferRequest, "the request")
     _check_outputs(request.outputs or [])
     tensor = request.inputs[0]
@@ -165,7 +165,7 @@ def read_request(body: bytearray, header_length: str | None, limits: _TensorLimi
     if size is not None:
         return request, _from_binary(view[head:], size, tensor.shape)
     if len(body) > head:
-        raise RequestError(400, f"{len(body) - head} bytes follow the JSON, and no input has binary_data_size")
+        raise RequestError(400, f"{len(body) - head} bytes follow the JSON, but no input has binary_data_size")
     return request, _from_json(tensor.data, tensor.shape)
 
 
@@ -175,9 +175,9 @@ def _parameters(output: RequestedOutput) -> OutputParameters:
 
 def _check_outputs(outputs: Sequence[RequestedOutput]) -> None:
     if len({output.name for output in outputs}) < len(outputs):
-        raise RequestError(400, "outputs names one twice")
+        raise RequestError(400, "outputs lists an output twice")
     if any(_parameters(output).classification is not None and output.name != SCORES for output in outputs):
-        raise RequestError(400, f"classification is for {SCORES} alone")
+        raise RequestError(400, f"classification is only for {SCORES}")
 
 
 def _from_binary(data: memoryview, size: int, shape: Sequence[int]) -> UInt8Array:
@@ -188,7 +188,9 @@ def _from_binary(data: memoryview, size: int, shape: Sequence[int]) -> UInt8Arra
         )
     if len(data) != expected:
         raise RequestError(
-            400, f"{INPUT}: {expected} bytes must follow the JSON, and {len(data)} did: was the body cut short?"
+            400,
+            f"{INPUT}: {expected} bytes must follow the JSON, but {len(data)} did. Check that the body was sent "
+            "completely",
         )
     return np.frombuffer(data, np.uint8).reshape(shape)
 

@@ -157,5 +157,7 @@ class Row(_Closed):
     warnings: list[str] | UnsetType = UNSET
 
 
-Rows = Annotated[list[Row], Meta(description="One row, as `cliplab predict --json` writes it.")]
-Pipeline = Annotated[list[Label], Meta(description="As Hugging Face's video-classification pipeline returns it.")]
+Rows = Annotated[list[Row], Meta(description="Rows in the form that `cliplab predict --json` writes.")]
+Pipeline = Annotated[
+    list[Label], Meta(description="In the form that Hugging Face's video-classification pipeline returns.")
+]

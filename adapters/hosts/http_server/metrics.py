@@ -27,20 +27,20 @@ class HttpMetrics:
         )
         self.request_seconds = Histogram(
             "cliplab_request_seconds",
-            "From a request's head to its answer's end.",
+            "Seconds from a request's head to the end of its response.",
             ("operation",),
             buckets=_SECONDS,
             registry=self._registry,
         )
         self.model_seconds = Histogram(
             "cliplab_model_seconds",
-            "What a worker took for a request, waiting left out.",
+            "Seconds that a worker needed for a request, without waiting.",
             ("model", "operation"),
             buckets=_SECONDS,
             registry=self._registry,
         )
         self.frames = Counter(
-            "cliplab_stream_frames", "Frames that came by WebSocket.", ("model",), registry=self._registry
+            "cliplab_stream_frames", "Frames received by WebSocket.", ("model",), registry=self._registry
         )
 
     def watch(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:

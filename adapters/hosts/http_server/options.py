@@ -82,16 +82,17 @@ class HttpOptions:
             raise ConfigError(f"port is {self.port} and must be at most 65535")
         if self.root is not None and not self.root.is_dir():
             raise ConfigError(
-                f"root is {self.root}, which is not a folder. Name the folder that requests may read from"
+                f"root is {self.root}, which is not a folder. Give the folder that requests may read from"
             )
         if self.token is not None and not (len(self.token) >= MIN_TOKEN_LENGTH and self.token.isascii()):
             raise ConfigError(
-                f"the token has {len(self.token)} characters and must have at least {MIN_TOKEN_LENGTH}, all ASCII. "
+                f"the token has {len(self.token)} characters; it must have at least {MIN_TOKEN_LENGTH}, all ASCII. "
                 "Make one with: openssl rand -hex 24"
             )
         if self.token is None and not is_loopback(self.host):
             raise ConfigError(
-                f"host is {self.host}, which other machines reach, and no token is set, so that anyone could ask. Give "
+                f"host is {self.host}, which other machines can reach, but no token is set, so anyone could use it. "
+                "Give "
                 "--token-file FILE or CLIPLAB_TOKEN, or listen on 127.0.0.1"
             )
 

@@ -91,11 +91,11 @@ class GuardedProtocol(_UnreadGuard, H11Protocol):
         self._watch()
 
     def handle_websocket_upgrade(self, event: Any) -> None:
-        """Answer 400 if the request is not a WebSocket's handshake: uvicorn would wait for another one for ever."""
+        """Answer 400 if the request is not a WebSocket handshake: uvicorn would wait for another one for ever."""
         super().handle_websocket_upgrade(event)
         protocol = self.transport.get_protocol()
         if isinstance(protocol, WebSocketsSansIOProtocol) and not protocol.handshake_initiated:
-            self._answer_and_close("400 Bad Request", "the request is not a WebSocket's handshake")
+            self._answer_and_close("400 Bad Request", "the request is not a WebSocket handshake")
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -136,7 +136,7 @@ class GuardedProtocol(_UnreadGuard, H11Protocol):
         if others:
             min(others, key=lambda item: item._active).transport.abort()
         else:
-            self._answer_and_close("503 Service Unavailable", "all connections are in use. Ask again later")
+            self._answer_and_close("503 Service Unavailable", "all connections are in use. Try again later")
 
     def waits_for_client(self, body: bool = True) -> bool:
         """Whether the client has to send something before anything can be answered.

@@ -97,7 +97,7 @@ class RequestLimits:
             pass
         except Exception:
             _log.exception("a request failed: %s %s", scope["method"], scope["path"])
-            await refuse(RequestError(500, "this is a fault of the server, whose log has the details"))
+            await refuse(RequestError(500, "internal error; the server's log has the details"))
         operation = getattr(scope.get("endpoint"), "__name__", "none")
         self._host.metrics.requests.labels(operation, str(status)).inc()
         self._host.metrics.request_seconds.labels(operation).observe(time.monotonic() - begun)
@@ -112,17 +112,17 @@ class RequestLimits:
             if shown is None or not hmac.compare_digest(shown, token.encode()):
                 raise RequestError(
                     401,
-                    "a token is needed: send the header Authorization: Bearer TOKEN with the server's token",
+                    "a token is required: send the header Authorization: Bearer TOKEN with the server's token",
                     {"WWW-Authenticate": "Bearer"},
                 )
         if self._host.draining and scope["path"] != "/v2/health/live":
             raise RequestError(
-                503, "the server is shutting down. Ask another, or later", {"Retry-After": "5", "Connection": "close"}
+                503, "the server is shutting down. Try again later", {"Retry-After": "5", "Connection": "close"}
             )
 
 
 def _routed(scope: Scope, error: HTTPException) -> RequestError:
-    what = {404: "there is nothing at this path", 405: f"{scope['method']} is not for this path"}
+    what = {404: "there is nothing at this path", 405: f"{scope['method']} is not allowed for this path"}
     message = what.get(error.status_code, error.detail)
     return RequestError(error.status_code, f"{message}; GET /openapi.json lists the requests", error.headers)
 
@@ -153,11 +153,11 @@ def check_origin(headers: Headers) -> None:
     if not is_loopback(host_name(host)):
         raise RequestError(
             403,
-            f"without a token only this machine is served, and the Host header is {host!r}. Ask for 127.0.0.1 or "
+            f"without a token only this machine is served, but the Host header is {host!r}. Use 127.0.0.1 or "
             "localhost, or start the server with a token",
         )
     if any(origin not in (f"http://{host}", f"https://{host}") for origin in origins):
-        raise RequestError(403, f"without a token no other page may ask, and the Origin header is {origins!r}")
+        raise RequestError(403, f"without a token no other web page is served, but the Origin header is {origins!r}")
 
 
 def host_name(host: str) -> str:
@@ -174,7 +174,9 @@ def host_name(host: str) -> str:
     parts = _HOST.fullmatch(host)
     port = parts["port"] if parts else None
     if parts is None or (port and int(port) > 65535):
-        raise RequestError(400, f"the Host header is {host!r}; a name or address is needed, with or without :PORT")
+        raise RequestError(
+            400, f"the Host header is {host!r}; a host name or address is required, with or without :PORT"
+        )
     return (parts["address"] or parts["name"]).lower()
 
 
@@ -190,7 +192,7 @@ def check_target(scope: Scope, headers: Headers) -> None:
     """
     hosts = headers.getlist("host")
     if len(hosts) > 1:
-        raise RequestError(400, f"a request has one Host header, got {hosts!r}")
+        raise RequestError(400, f"a request must have one Host header, got {hosts!r}")
     host_name(headers.get("host", ""))
     target = scope.get("raw_path") or scope["path"].encode("utf-8", "replace")
     if not target.startswith(b"/"):
@@ -212,18 +214,18 @@ def check_body(scope: Scope, limit_bytes: int) -> None:
     if encodings not in (*PLAIN, *COMPRESSED):
         raise RequestError(
             415,
-            f"Content-Encoding is {encodings!r}; gzip and deflate are understood, one of them at a time. Send the body "
-            "so, or uncompressed",
+            f"Content-Encoding is {encodings!r}; gzip and deflate are supported, one at a time. Send the body "
+            "in that way, or uncompressed",
             _ENCODINGS,
         )
     if "transfer-encoding" in headers:
-        raise RequestError(411, "the body's length must be known: send Content-Length in place of Transfer-Encoding")
+        raise RequestError(411, "the body's length must be known: send Content-Length instead of Transfer-Encoding")
     lengths = headers.getlist("content-length")
     if len(lengths) > 1 or not all(_LENGTH.fullmatch(length) for length in lengths):
         raise RequestError(400, f"Content-Length must be one number, got {', '.join(lengths)[:100]!r}")
     size = int(lengths[0]) if lengths else 0
     if size > limit_bytes:
-        raise RequestError(413, f"the body has {size} bytes and at most {limit_bytes} are taken. Send less")
+        raise RequestError(413, f"the body has {size} bytes; at most {limit_bytes} are allowed. Send less")
 
 
 _CLOSE = {"Connection": "close"}
@@ -252,10 +254,12 @@ def body_in_time(receive: Receive, seconds: float) -> Receive:
             async with asyncio.timeout_at(min(end, now + BODY_STALL_SECONDS)):
                 message = await receive()
         except TimeoutError:
-            waited = f"the body was not there after {seconds:g} s"
+            waited = f"the body was not complete after {seconds:g} s"
             if end > now + BODY_STALL_SECONDS:
-                waited = f"nothing of the body came for {BODY_STALL_SECONDS:g} s"
-            raise RequestError(408, f"{waited}. Send it faster, or have the limit raised", _CLOSE) from None
+                waited = f"no part of the body arrived for {BODY_STALL_SECONDS:g} s"
+            raise RequestError(
+                408, f"{waited}. Send it faster, or raise the limit (--timeout-seconds)", _CLOSE
+            ) from None
         whole = not message.get("more_body", False)
         return message
 

@@ -110,9 +110,9 @@ class HttpHost:
             return next(iter(self.models.values()))
         names = ", ".join(self.models)
         if name is None:
-            raise RequestError(400, f"several models are served: name one with ?model=NAME, of {names}")
+            raise RequestError(400, f"several models are served: choose one with ?model=NAME, one of {names}")
         if name not in self.models:
-            raise RequestError(404, f"there is no model {name!r}; served are: {names}")
+            raise RequestError(404, f"there is no model {name!r}; served models: {names}")
         return self.models[name]
 
     def start(self) -> None:
@@ -188,14 +188,14 @@ def open_models(
     for given in models:
         name, source = _named(given)
         if name in opened:
-            raise ConfigError(f"two models are called {name}. Name them apart: NAME={source}")
+            raise ConfigError(f"two models are called {name}. Give one another name: NAME={source}")
         adapter = open_model(source, overrides, trust_adapters)
         spec = adapter.input_spec
         frames = np.zeros((spec.n_frames, spec.height, spec.width, 3), np.uint8)
         labels = adapter.predict([Clip(frames, np.arange(spec.n_frames) / 25, "warm-up", 0.0, 1.0)])[0].labels
         opened[name] = ServedModel(name, adapter, labels)
     if not opened:
-        raise ConfigError("no model is named. Give a bundle directory, a .tflite, a config file or a ready config")
+        raise ConfigError("no model is given. Give a bundle directory, a .tflite, a config file or a ready config")
     return opened
 
 

@@ -63,7 +63,7 @@ async def stream(socket: WebSocket) -> None:
         await _end(socket, POLICY_VIOLATION if refused.status < 500 else INTERNAL_ERROR, refused.message)
     except Exception:
         _log.exception("a stream failed")
-        await _end(socket, INTERNAL_ERROR, "this is a fault of the server, whose log has the details")
+        await _end(socket, INTERNAL_ERROR, "internal error; the server's log has the details")
     finally:
         host.streams -= 1
 
@@ -74,7 +74,7 @@ async def _exchange_messages(host: HttpHost, socket: WebSocket, session: _Stream
             async with asyncio.timeout(host.options.timeout_seconds):
                 message = await socket.receive()
         except TimeoutError:
-            raise RequestError(408, f"no frame came for {host.options.timeout_seconds:g} s") from None
+            raise RequestError(408, f"no frame arrived for {host.options.timeout_seconds:g} s") from None
         if message["type"] == "websocket.disconnect":
             return
         if host.draining:
@@ -125,11 +125,11 @@ class _StreamSession:
         check_query(query, QUERY)
         model = host.model(query.get("model"))
         if not model.streams:
-            raise RequestError(400, f"the model {model.name} does not stream. Send it whole videos or tensors")
+            raise RequestError(400, f"the model {model.name} does not support streams. Send whole videos or tensors")
         if host.streams >= host.options.max_streams:
             raise RequestError(
                 429,
-                f"{host.streams} streams are open, which is all that is taken. Ask again later",
+                f"{host.streams} streams are open, the maximum. Try again later",
                 {"Retry-After": "5"},
             )
         every, fps = _positive(query, "every"), _positive(query, "fps")
@@ -146,7 +146,7 @@ class _StreamSession:
         unknown = set(fields) - {"time", "width", "height", "reset", "end"}
         if unknown or not fields:
             raise RequestError(
-                400, f"a text message has time, width and height, reset or end, got {sorted(fields)[:5]}"
+                400, f"a text message may have time, width and height, reset or end, got {sorted(fields)[:5]}"
             )
         if "time" in fields:
             self.time = _seconds(fields["time"])
@@ -217,7 +217,7 @@ def read_jpeg(data: bytes, host: HttpHost) -> UInt8Array:
     size = jpeg_size(data)
     if size is None or data[-64:].find(b"\xff\xd9") < 0:
         raise RequestError(
-            400, f"a message of {len(data)} bytes is not a whole JPEG. Give width and height before raw frames"
+            400, f"a message of {len(data)} bytes is not a complete JPEG. Send width and height before raw frames"
         )
     _check_size(host, *size)
     try:
@@ -225,7 +225,7 @@ def read_jpeg(data: bytes, host: HttpHost) -> UInt8Array:
     except AdapterError as error:
         raise to_request_error(error) from None
     if picture is None:
-        raise RequestError(400, f"a JPEG of {size[0]}x{size[1]} does not decode")
+        raise RequestError(400, f"a JPEG of {size[0]}x{size[1]} cannot be decoded")
     return picture
 
 

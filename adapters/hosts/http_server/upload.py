@@ -62,10 +62,8 @@ async def chunks(request: Request, limit_bytes: int, share: BodyShare | None = N
         for piece in (data,) if machine is None else machine.feed(data):
             size += len(piece)
             if size > limit_bytes:
-                unfolded = "" if machine is None else " when it is unfolded"
-                raise RequestError(
-                    413, f"the body has more than {limit_bytes} bytes{unfolded}, which is all that is taken. Send less"
-                )
+                unfolded = "" if machine is None else " after decompression"
+                raise RequestError(413, f"the body has more than {limit_bytes} bytes{unfolded}, the maximum. Send less")
             if share is not None:
                 share.grow(len(piece))
             yield piece
@@ -94,7 +92,7 @@ async def read_body(request: Request, limit_bytes: int, share: BodyShare | None 
     """
     size = body_size(request)
     if size > limit_bytes:
-        raise RequestError(413, f"the body has {size} bytes and at most {limit_bytes} are taken here. Send less")
+        raise RequestError(413, f"the body has {size} bytes; at most {limit_bytes} are allowed. Send less")
     body = bytearray()
     async for chunk in chunks(request, limit_bytes, share):
         body += chunk
@@ -157,7 +155,8 @@ class _Form:
         if len(boundary) > _MAX_BOUNDARY_BYTES:
             raise RequestError(
                 400,
-                f"the form's boundary has {len(boundary)} bytes and may have {_MAX_BOUNDARY_BYTES}. Send the form as "
+                f"the form's boundary has {len(boundary)} bytes; at most {_MAX_BOUNDARY_BYTES} are allowed. Send the "
+                "form as "
                 "curl -F file=@clip.mp4 does",
             )
         parser = MultipartParser(boundary, self._callbacks())  # type: ignore[arg-type] # a dictionary of functions
@@ -168,7 +167,7 @@ class _Form:
         except FormParserError as error:
             raise RequestError(400, f"the form is not multipart/form-data as its boundary says ({error})") from None
         if not self.ended:
-            raise RequestError(400, "the form ends before its last boundary: was the body cut short?")
+            raise RequestError(400, "the form ends before its last boundary. Check that the body was sent completely")
         if not self.found:
             raise RequestError(400, f'the form has no field "{FIELD}". Send one video: curl -F {FIELD}=@clip.mp4')
 
@@ -179,7 +178,7 @@ class _Form:
         def append(to: bytearray, data: bytes, start: int, end: int) -> None:
             to += data[start:end]
             if len(to) > _MAX_HEADER_BYTES:
-                raise RequestError(400, f"a header of a form's part is longer than {_MAX_HEADER_BYTES} bytes")
+                raise RequestError(400, f"a header of a part of the form is longer than {_MAX_HEADER_BYTES} bytes")
 
         def header_ends() -> None:
             headers[bytes(field).lower()] = bytes(value)

@@ -74,16 +74,12 @@ def resolve_under_root(root: Path | None, fields: dict[str, Any]) -> tuple[Path,
     """
     name = read_message(fields, VideoFile, 'the request, {"path": "folder/clip.mp4"}').path
     if root is None:
-        raise RequestError(
-            403, "this server reads no files of its own: it was started without --root. Upload the video"
-        )
+        raise RequestError(403, "this server reads no local files: it was started without --root. Upload the video")
     if "://" in name or name.lower().startswith(("file:", "http:", "https:")):
-        raise RequestError(
-            400, f"{name!r} is a URL; a path relative to the server's root is needed, or upload the video"
-        )
+        raise RequestError(400, f"{name!r} is a URL; give a path relative to the server's root, or upload the video")
     if "\\" in name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise RequestError(
-            403, f"{name!r} leads out of the server's root, or may. Give a path relative to it, without .."
+            403, f"{name!r} is outside the server's root, or may be. Give a path relative to it, without .."
         )
     base = root.resolve()
     try:
@@ -91,9 +87,9 @@ def resolve_under_root(root: Path | None, fields: dict[str, Any]) -> tuple[Path,
     except (OSError, RuntimeError, ValueError):  # missing, no permission, a name too long, links in a circle
         raise RequestError(404, f"{name!r}: there is no such file under the server's root") from None
     if not path.is_relative_to(base):
-        raise RequestError(403, f"{name!r} is a link that leads out of the server's root")
+        raise RequestError(403, f"{name!r} is a link that points outside the server's root")
     if not path.is_file():
-        raise RequestError(404, f"{name!r}: is not a file, of those under the server's root")
+        raise RequestError(404, f"{name!r}: is not a regular file")
     return path, name
 
 

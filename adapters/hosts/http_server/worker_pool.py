@@ -61,8 +61,8 @@ class ByteBudget:
         if self.used_bytes + size_bytes > self.limit_bytes:
             raise RequestError(
                 429,
-                f"{self._what} of {self.used_bytes / 1e6:.0f} MB are in progress and {self.limit_bytes / 1e6:.0f} MB "
-                "are taken at a time. Ask again later",
+                f"{self._what} of {self.used_bytes / 1e6:.0f} MB are in progress; {self.limit_bytes / 1e6:.0f} MB "
+                "are allowed at a time. Try again later",
                 {"Retry-After": "1"},
             )
 
@@ -136,9 +136,9 @@ class RequestJob(Generic[T]):
     def stop_reason(self) -> str | None:
         """Return why the work has to end now, in a sentence, or None."""
         if self.abandoned:
-            return "nobody waits for the answer any more."
+            return "the client has disconnected."
         if time.monotonic() > self._end:
-            return f"took longer than {self._limit:g} s. Send a shorter video, or have the limit raised."
+            return f"took longer than {self._limit:g} s. Send a shorter video, or raise the limit (--timeout-seconds)."
         return None
 
 
@@ -176,7 +176,7 @@ class WorkerPool:
             wait = max(1, math.ceil(self.unfinished * self._seconds / self.workers))
             raise RequestError(
                 429,
-                f"{self.workers} requests are computed and {self.queue} wait, which is all that is taken. Ask again "
+                f"{self.workers} requests are running and {self.queue} are waiting, the maximum. Try again "
                 f"in about {wait} s",
                 {"Retry-After": str(wait)},
             )
@@ -260,10 +260,10 @@ class WorkerPool:
     def _timeout_error(self, job: RequestJob[Any]) -> RequestError:
         if job.started:
             return RequestError(
-                504, f"took longer than {self.timeout_seconds:g} s. Send less, or have the limit raised"
+                504, f"took longer than {self.timeout_seconds:g} s. Send less, or raise the limit (--timeout-seconds)"
             )
         return RequestError(
-            503, f"no worker was free for {self.timeout_seconds:g} s. Ask again later", {"Retry-After": "5"}
+            503, f"no worker was free for {self.timeout_seconds:g} s. Try again later", {"Retry-After": "5"}
         )
 
 

@@ -64,7 +64,7 @@ class Control:
         if not 0 < rate < math.inf:
             raise ConfigError(
                 f"the Video tag {self.to_name!r} has frameRate {self.frame_rate!r}, which is {given!r} for this task; "
-                "a number above 0 is needed"
+                "a number above 0 is required"
             )
         return rate
 
@@ -119,14 +119,14 @@ def for_labels(controls: Iterable[Control], labels: Sequence[str]) -> tuple[Cont
         values = ", ".join(value for control in controls for value in control.values)
         raise ConfigError(
             f"the labelling config and the model have no label in common: the config has {values}, the model "
-            f"{', '.join(labels[:20])}. Name them alike, in capitals too"
+            f"{', '.join(labels[:20])}. Use the same names, including upper and lower case"
         )
     return found
 
 
 def _parsed(text: object) -> ElementTree.Element:
     if not isinstance(text, str) or not text.strip():
-        raise ConfigError(f"a labelling config (XML text) is needed, got {type(text).__name__} {text!r:.40}")
+        raise ConfigError(f"a labelling config (XML text) is required, got {type(text).__name__} {text!r:.40}")
     # Definitions of entities can make a small text large; labelling configs have none.
     if len(text) > MAX_CONFIG_CHARACTERS or "<!" in text.replace("<!--", ""):
         raise ConfigError(f"the labelling config must be XML of at most {MAX_CONFIG_CHARACTERS} characters, without <!")

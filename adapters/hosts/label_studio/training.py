@@ -72,7 +72,7 @@ class Trainer:
         try:
             self.output.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"{self.output}: cannot be made a folder for trainings ({error})") from None
+            raise StorageError(f"{self.output}: the folder for trainings cannot be created ({error})") from None
 
     def start(self, project: int, label_config: object) -> dict[str, Any]:
         """Start to train on a project's annotations.
@@ -90,7 +90,7 @@ class Trainer:
         """
         control = parse_label_config(label_config)[0]
         if self.process is not None and self.process.poll() is None and self.state()["status"] not in _ENDED:
-            raise TrainingInProgressError(f"a training runs already, in {self.folder}, and one runs at a time")
+            raise TrainingInProgressError(f"a training is already running in {self.folder}; only one can run at a time")
         with _training_lock(self.output):
             pass  # otherwise a training that another host started is in progress
         folder = self.output.resolve() / f"project{project}-{time.strftime('%Y%m%d-%H%M%S')}-{os.urandom(2).hex()}"
@@ -162,7 +162,8 @@ def _training_lock(output: Path) -> AbstractContextManager[bool]:
 
     def busy(holder: str) -> TrainingInProgressError:
         return TrainingInProgressError(
-            f"a training runs already below {output}, started by another host ({holder}), and one runs at a time"
+            f"a training that another host ({holder}) started is already running in {output}; only one can run at a "
+            "time"
         )
 
     return file_lock(output / _LOCK, busy=busy)
@@ -269,14 +270,14 @@ def read_tasks(tasks: Any, control: Control, fetcher: VideoFetcher, folder: Path
         try:
             found = _labelled(task, control)
             if found:
-                # By number: an id that is not a number could name a place outside of the folder.
+                # By number: an id that is not a number could name a place outside the folder.
                 path = fetcher.fetch(task.get("data", {}).get(control.video_key), folder, f"task{number}")
                 source = f"label-studio-{task.get('id')!s:.60}"
                 examples += [Example(path.resolve(), *what, source=source, group=source) for what in found]
         except (AdapterError, OSError) as error:
             left_out.append(f"{name}: {error}")
         except Exception as error:  # of this task alone
-            left_out.append(f"{name}: is not of the form of Label Studio's export ({error!r:.200})")
+            left_out.append(f"{name}: does not have the form of Label Studio's export ({error!r:.200})")
     return examples, left_out
 
 
@@ -302,7 +303,9 @@ def _labelled(task: Mapping[str, Any], control: Control) -> list[tuple[tuple[str
 def _label(control: Control, value: str) -> str:
     label = control.label_of(value)
     if label is None:
-        raise MediaError(f"is labelled {value!r}, which {control.name!r} no longer has: {', '.join(control.values)}")
+        raise MediaError(
+            f"is labelled {value!r}, but {control.name!r} no longer has this value; it has {', '.join(control.values)}"
+        )
     return label
 
 

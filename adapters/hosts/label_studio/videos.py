@@ -46,7 +46,7 @@ class LabelStudioClient:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment or parts.username:
-            raise ConfigError(f"Label Studio's URL must be http(s)://host:port without more, got {self.url!r}")
+            raise ConfigError(f"Label Studio's URL must be http(s)://host:port with nothing after it, got {self.url!r}")
         if not self.token.strip().isascii() or not self.token.strip() or len(self.token.split()) != 1:
             raise ConfigError("Label Studio's access token must be one ASCII word. Copy it from Account & Settings")
         object.__setattr__(self, "url", self.url.rstrip("/"))
@@ -137,11 +137,12 @@ def _check_decoded(path: str, value: str, where: str) -> None:
     """
     if _ENCODED.search(path):
         raise MediaError(
-            f"{value}: is percent-encoded twice, or names a file with % and two hexadecimal digits, which is not read "
-            "here. Encode it once, or rename the file"
+            f"{value}: is percent-encoded twice, or has a file name with % and two hexadecimal digits, which is not "
+            "supported. "
+            "Encode it once, or rename the file"
         )
     if ".." in path.split("/") or "\\" in path or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
-        raise MediaError(f"{value}: leads out of {where}, or may. Name a file below, without ..")
+        raise MediaError(f"{value}: is outside {where}, or may be. Give a file inside it, without ..")
 
 
 def stoppable(work: Callable[[], T], stop: Stop, source: str) -> T:
@@ -218,7 +219,7 @@ class VideoFetcher:
             return stoppable(lambda: self._download(path, folder / name, value, stop), stop, value)
         if parts.scheme or value.startswith("/"):
             raise MediaError(
-                f"{value}: is not read here. A task's video may be a file of local storage under the host's root "
+                f"{value}: is not supported. A task's video may be a file of local storage under the host's root "
                 "(/data/local-files/?d=...), or an upload of the Label Studio that the host was started with"
             )
         return self._under_root(unquote(value, errors="surrogateescape"), value)
@@ -231,7 +232,9 @@ class VideoFetcher:
 
     def _under_root(self, relative: str, value: str) -> Path:
         if self.root is None:
-            raise MediaError(f"{value}: is a local file, and the host was started without --root")
+            raise MediaError(
+                f"{value}: is a local file, but the host was started without --root. Start it with --root FOLDER"
+            )
         _check_decoded(relative, value, "the host's root")
         root = self.root.resolve()
         try:
@@ -241,7 +244,7 @@ class VideoFetcher:
         except (OSError, RuntimeError, ValueError):
             inside = found = False
         if not inside or not relative:
-            raise MediaError(f"{value}: leads out of the host's root. Name a file below it")
+            raise MediaError(f"{value}: is outside the host's root. Give a file inside it")
         if not found:
             raise MediaError(f"{value}: there is no such file under the host's root")
         return path
@@ -249,12 +252,12 @@ class VideoFetcher:
     def _download(self, path: str, target: Path, value: str, stop: Stop) -> Path:
         if self.client is None:
             raise MediaError(
-                f"{value}: is kept by Label Studio, and the host was started without --label-studio-url and its token"
+                f"{value}: is stored by Label Studio, but the host was started without --label-studio-url and its token"
             )
         plain = unquote(path.partition("?")[0])
         _check_decoded(plain, value, "Label Studio's uploads")
         if "//" in plain or "#" in path or any(not 32 < ord(letter) < 127 for letter in path):
-            raise MediaError(f"{value}: is not the path of an upload, as Label Studio writes it")
+            raise MediaError(f"{value}: is not the path of an upload in the form that Label Studio writes")
         suffix = Path(urlsplit(path).path).suffix
         target = target.with_name(f"{target.name}{suffix if _SUFFIX.fullmatch(suffix) else ''}")
         size = 0
@@ -265,10 +268,10 @@ class VideoFetcher:
                     raise MediaError(f"{value}: {reason}")
                 if size > self.max_bytes:
                     raise MediaError(
-                        f"{value}: has more than {self.max_bytes / 1e6:.0f} MB, which is all that is taken"
+                        f"{value}: has more than {self.max_bytes / 1e6:.0f} MB, the maximum (--max-video-mb)"
                     )
                 file.write(chunk)
         declared = answer.headers.get("Content-Length")
         if declared is not None and size != int(declared):
-            raise MediaError(f"{value}: {size} of {declared} bytes came from Label Studio. Ask again")
+            raise MediaError(f"{value}: {size} of {declared} bytes arrived from Label Studio. Try again")
         return target

@@ -43,10 +43,10 @@ def keras_to_variables(data: bytes, name: str, variant: str = "lite0") -> Pretra
     if missing:
         own = sorted({key.rpartition("/")[0] for key in file.by_name} - {key.rpartition("/")[0] for key in names})
         raise WeightsError(
-            f"{name}: is not a file of Keras' weights for EfficientNet-Lite ({variant}): it has no {missing[0]!r} "
-            f"({len(missing)} of {len(names)} are missing). Its layers that are unknown here: "
+            f"{name}: is not a Keras weights file for EfficientNet-Lite ({variant}): it has no {missing[0]!r} "
+            f"({len(missing)} of {len(names)} are missing). Its unknown layers: "
             f"{', '.join(own[:_LISTED]) or 'none'}{f' and {len(own) - _LISTED} more' if len(own) > _LISTED else ''}. "
-            "Known are those of keras.applications' EfficientNet, such as stem_conv, block1a_dwconv and top_conv"
+            "Known layers are those of keras.applications' EfficientNet, such as stem_conv, block1a_dwconv and top_conv"
         )
     blocks_of_file = [key for key in file.by_name if key.startswith("block") and key.endswith("conv/kernel")]
     other = next((key for key in blocks_of_file if key not in names), None)

@@ -128,7 +128,7 @@ def _transposed(name: str, target: str, tensor: npt.NDArray[Any]) -> Float32Arra
     wanted = 4 if target.endswith("kernel") else 1
     if tensor.ndim != wanted:
         raise WeightsError(
-            f"tensor {name!r}, the weights for {target!r}, is {list(tensor.shape)} and must have {wanted} dimensions. "
+            f"tensor {name!r}, the weights for {target!r}, is {list(tensor.shape)}; it must have {wanted} dimensions. "
             "Give an EfficientNet-Lite state dict."
         )
     if target.endswith("depthwise_kernel"):

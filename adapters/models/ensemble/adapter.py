@@ -70,10 +70,10 @@ class EnsembleAdapter(BaseModelAdapter):
                 yield f'"{key}" belongs to the members of an ensemble: set it in their configs'
         weights, members = config["member_weights"], config["members"]
         if len(members) < 2:
-            yield f'"members" must name at least two models, e.g. ["racing", "cinematic"], got {members}'
+            yield f'"members" must list at least two models, e.g. ["racing", "cinematic"], got {members}'
         if (config["voting"] == "weighted") != (weights is not None):
             yield (
-                '"member_weights" and voting "weighted" go together, got voting '
+                '"member_weights" and voting "weighted" must be used together, got voting '
                 f'"{config["voting"]}" and member_weights {weights}'
             )
         if weights is not None and (len(weights) != len(members) or not sum(weights)):
@@ -187,10 +187,10 @@ class EnsembleAdapter(BaseModelAdapter):
         require_class(self, stored)
         path = stored.path
         if not isinstance(stored, Bundle):
-            raise BundleError(f"{path}: is a file, and an ensemble is saved as a bundle directory. Name that")
+            raise BundleError(f"{path}: is a file, but an ensemble is saved as a bundle directory. Give that directory")
         for name, file in stored.extra.items():
             if file != path / name:
-                raise BundleError(f"{path / name}: is not in its place yet: saving was interrupted. Save it again")
+                raise BundleError(f"{path / name}: is incomplete: saving was interrupted. Save the ensemble again")
         for member in stored.config["members"]:
             if not any(name == member or name.startswith(f"{member}/") for name in stored.extra):
                 raise BundleError(f"{path}: member {member!r} is not in the bundle. Save the ensemble again")
@@ -209,7 +209,7 @@ class EnsembleAdapter(BaseModelAdapter):
             **self.config,
             "members": [_stored_name(member, name) for member, name in zip(members, names, strict=True)],
         }
-        golden = make_golden(self.input_spec, self.predict)  # anew: its scores follow from voting, a runtime key
+        golden = make_golden(self.input_spec, self.predict)  # again: its scores follow from voting, a runtime key
         metrics = self._bundle.metrics if self._bundle is not None else {}
         write_bundle(
             local_path,
@@ -232,7 +232,8 @@ class EnsembleAdapter(BaseModelAdapter):
         options: TrainOptions = TrainOptions(),
     ) -> TrainReport:
         raise TrainingError(
-            f"an ensemble is not trained, its members are: {', '.join(self.config['members'])}. Train each of them "
+            f"an ensemble is not trained itself, its members are: {', '.join(self.config['members'])}. Train each of "
+            "them "
             '(cliplab train CONFIG DATA OUTPUT), then name their bundles in "members"'
         )
 
@@ -243,7 +244,7 @@ class EnsembleAdapter(BaseModelAdapter):
         calibration: Sequence[Clip] | None = None,
     ) -> ConversionReport:
         raise ConversionError(
-            f"an ensemble is several programs, and a .tflite file holds one. Convert its members "
+            f"an ensemble has several programs, but a .tflite file holds one. Convert its members "
             f'({", ".join(self.config["members"])}) with cliplab convert, and name the .tflite files in "members"'
         )
 

@@ -68,7 +68,7 @@ def open_members(
     labels = tuple(config["labels"] or adapters[0].labels)
     for name, adapter in zip(config["members"], adapters, strict=True):
         if adapter.votes:
-            raise ConfigError(f"member {name!r} is itself an ensemble. Name its members instead")
+            raise ConfigError(f"member {name!r} is itself an ensemble. List its members instead")
         _check_labels(name, adapter, labels, config)
     filled = {**config, "labels": list(labels), "task": _agreed("task", config, adapters)}
     filled["positive_label"] = config["positive_label"] or _agreed("positive_label", config, adapters)
@@ -120,7 +120,7 @@ def find_member(name: str, folder: Path | None) -> str | Path:
     places = " and ".join(dict.fromkeys(str((place / name).absolute()) for place in folders))
     known = [model for place in folders for model in _models_in(place)]
     raise ConfigError(
-        f"member {name!r} of the ensemble does not exist: looked for {places}, and there is no ready config of this "
+        f"member {name!r} of the ensemble does not exist: looked for {places}, and no ready config has this "
         f"name.{did_you_mean(name, [*known, *ready_configs()])} Members are bundle directories, .tflite files, config "
         "files and ready configs; cliplab train makes them"
     )
@@ -147,11 +147,11 @@ def _check_labels(name: str, adapter: BaseModelAdapter, labels: tuple[str, ...],
     if set(own) == set(labels):
         return
     missing, extra = sorted(set(labels) - set(own)), sorted(set(own) - set(labels))
-    says = [f"it has no {', '.join(map(repr, missing[:5]))}"] if missing else []
-    says += [f"it has {', '.join(map(repr, extra[:5]))} besides"] if extra else []
+    says = [f"{', '.join(map(repr, missing[:5]))} missing"] if missing else []
+    says += [f"{', '.join(map(repr, extra[:5]))} extra"] if extra else []
     whose = '"labels" of the config' if config["labels"] else f"member {config['members'][0]!r}"
     raise ConfigError(
-        f"member {name!r} knows other labels than {whose}: {' and '.join(says)}. Members vote on the same labels: "
+        f"member {name!r} has other labels than {whose}: {' and '.join(says)}. Members vote on the same labels: "
         "train them with the same ones, in any order"
     )
 
@@ -161,7 +161,7 @@ def _agreed(key: str, config: Config, adapters: Sequence[BaseModelAdapter]) -> o
     found = {adapter.config[key] for adapter in adapters} - {None}
     if len(found) > 1:
         each = ", ".join(f"{n}: {a.config[key]!r}" for n, a in zip(config["members"], adapters, strict=True))
-        hint = "Name one in the ensemble's config" if key == "positive_label" else "Members must be of one task"
+        hint = "Set it in the ensemble's config" if key == "positive_label" else "Members must have the same task"
         raise ConfigError(f'members differ in "{key}" ({each}). {hint}')
     return next(iter(found), None)
 
@@ -261,12 +261,12 @@ def _check_mixed(names: Sequence[str], specs: Sequence[InputSpec], window: float
     for name, spec in zip(names, specs, strict=True):
         if window is None and spec.sampling == "every":
             raise ConfigError(
-                f"member {name!r} looks at every frame of a video, at {spec.fps:g} per second, and others do not. Set "
+                f"member {name!r} uses every frame of a video, at {spec.fps:g} per second, but others do not. Set "
                 '"window_seconds" of the ensemble, e.g. 10, so that all of them answer for the same stretches'
             )
         length = spec.n_frames / spec.fps if spec.sampling == "rate" and spec.fps else 0.0
         if window is not None and length > window + EPSILON_SECONDS:
             raise ConfigError(
-                f"member {name!r} looks at {spec.n_frames} frames at {spec.fps:g} per second, {length:g} s, and the "
+                f"member {name!r} uses {spec.n_frames} frames at {spec.fps:g} per second, {length:g} s, but the "
                 f'windows of the ensemble are {window:g} s. Set "window_seconds" to at least {length:g}'
             )

@@ -75,7 +75,7 @@ def read_keras_model(path: Path, size: int | None = None) -> KerasNetwork:
     """
     data, where = read_weights_bytes(path), str(path)
     if weights_kind(data) not in ("hdf5", "zip"):
-        raise WeightsError(f"{where}: is not a file of Keras (.h5 or .keras). Give one that model.save wrote")
+        raise WeightsError(f"{where}: is not a Keras file (.h5 or .keras). Give one that model.save wrote")
     found = read_keras_file(data, where)
     graph = read_graph(_description(data, where), where)
     leaves: list[Any] = []
@@ -83,8 +83,9 @@ def read_keras_model(path: Path, size: int | None = None) -> KerasNetwork:
     model = _build(graph, where, leaves, _with_size(graph, size, where), numbers)
     if len(model.input_shape) not in (4, 5) or model.input_shape[-1] != 3 or len(model.output_shape) != 2:
         raise WeightsError(
-            f"{where}: takes {list(model.input_shape)} and gives {list(model.output_shape)}; a classifier of pictures "
-            "takes [batch, height, width, 3] and gives [batch, classes]"
+            f"{where}: takes {list(model.input_shape)} and returns {list(model.output_shape)}; a classifier of "
+            "pictures "
+            "takes [batch, height, width, 3] and returns [batch, classes]"
         )
     _assign(leaves, found, where)
     return KerasNetwork(model, where)
@@ -100,7 +101,7 @@ def _description(data: bytes, where: str) -> Any:
         ) from error
     if not text:
         raise WeightsError(
-            f"{where}: holds weights alone, and not the layers of the network. Save the whole model (model.save), or "
+            f"{where}: holds only weights, not the layers of the network. Save the whole model (model.save), or "
             'name the file as "weights" of a config of its network, e.g. --set weights=model.h5 with mobilenet_v2 or '
             "efficientnet_lite0"
         )
@@ -131,7 +132,7 @@ def _with_size(graph: Graph, size: int | None, where: str) -> tuple[int, ...]:
         shape = (*shape[:-3], size, size, shape[-1])
     sizes = [number for number in shape if number is not None]
     if len(sizes) < len(shape):
-        raise WeightsError(f"{where}: leaves the size of its input open, {list(shape)}. Give it with --set imgz=224")
+        raise WeightsError(f"{where}: does not fix the size of its input, {list(shape)}. Give it: --set imgz=224")
     return tuple(sizes)
 
 
@@ -150,7 +151,7 @@ def _build(graph: Graph, where: str, leaves: list[Any], shape: tuple[int, ...] |
     while waiting:
         ready = [layer for layer in waiting if layer.inputs and all(name in values for name in layer.inputs)]
         if not ready:
-            raise WeightsError(f"{where}: its layer {waiting[0].name!r} takes what no other layer gives")
+            raise WeightsError(f"{where}: its layer {waiting[0].name!r} takes an input that no other layer produces")
         for layer in ready:
             values[layer.name] = _apply(layer, [values[name] for name in layer.inputs], where, leaves, numbers)
         waiting = [layer for layer in waiting if layer.name not in values]
@@ -223,7 +224,7 @@ def _assign(leaves: list[Any], found: LayerArrays, where: str) -> None:
     """Set every weight from the file. WeightsError names the first that is missing or of another shape."""
     names = [leaf.name for leaf in leaves]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise WeightsError(f"{where}: two layers are named {twice!r}, so that their weights are ambiguous")
+        raise WeightsError(f"{where}: two layers are named {twice!r}, so their weights are ambiguous")
     values = match_layers(found, leaves)
     for leaf in leaves:  # Keras 3 calls a depthwise kernel "kernel"
         if (own := found.by_name.get(f"{leaf.name}/kernel")) is not None:
@@ -241,5 +242,5 @@ def _assign(leaves: list[Any], found: LayerArrays, where: str) -> None:
             problem = (
                 "values that are not finite" if value.shape == tuple(variable.shape) else f"shape {list(value.shape)}"
             )
-            raise WeightsError(f"{where}: {name!r} has {problem}, and the network needs {list(variable.shape)}")
+            raise WeightsError(f"{where}: {name!r} has {problem}, but the network needs {list(variable.shape)}")
         variable.assign(value.astype(np.float32 if value.dtype.kind == "f" else value.dtype))

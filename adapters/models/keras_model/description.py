@@ -104,13 +104,14 @@ def read_graph(model: Any, where: str) -> Graph:
     unknown = sorted({kind for kind in _kinds(model, 0) if kind not in SETTINGS and kind not in MODELS})
     if unknown:
         raise WeightsError(
-            f"{where}: has layers that are unknown here: {', '.join(unknown[:8])}. Known are {', '.join(SETTINGS)}. "
-            "Convert the file with TensorFlow where its code is at hand (tf.lite.TFLiteConverter), and make a model of "
+            f"{where}: has unsupported layers: {', '.join(unknown[:8])}. Supported: {', '.join(SETTINGS)}. "
+            "Convert the file with TensorFlow where the code of these layers is available (tf.lite.TFLiteConverter), "
+            "and make a model of "
             "the .tflite with cliplab adopt"
         )
     graph = _graph(model, where, 0)
     if sum(1 for _ in _all_layers(graph)) > MAX_LAYERS:
-        raise WeightsError(f"{where}: has more than {MAX_LAYERS} layers. Give a network of fewer")
+        raise WeightsError(f"{where}: has more than {MAX_LAYERS} layers. Give a smaller network")
     return graph
 
 
@@ -151,11 +152,11 @@ def _graph(model: Any, where: str, depth: int) -> Graph:
     firsts, lasts = (list(_references(config.get(key))) for key in ("input_layers", "output_layers"))
     if len(firsts) != 1 or len(lasts) != 1:
         raise _unfit(
-            where, f"its network {name!r} has {len(firsts)} inputs and {len(lasts)} outputs, and one of each is read"
+            where, f"its network {name!r} has {len(firsts)} inputs and {len(lasts)} outputs; one of each is supported"
         )
     known = {layer.name for layer in layers}
     if len(known) != len(layers):
-        raise _unfit(where, f"two layers of its network {name!r} have one name")
+        raise _unfit(where, f"two layers of its network {name!r} have the same name")
     missing = {other for layer in layers for other in layer.inputs} | {firsts[0], lasts[0]}
     if missing - known:
         raise _unfit(where, f"its layer {min(missing - known)!r} does not exist")
@@ -174,7 +175,7 @@ def _chain(name: str, entries: list[Any], where: str, depth: int) -> Graph:
     for entry in entries:
         layers.append(_layer(entry, (layers[-1].name,) if layers else (), where, depth))
     if len({layer.name for layer in layers}) != len(layers):
-        raise _unfit(where, f"two layers of its network {name!r} have one name")
+        raise _unfit(where, f"two layers of its network {name!r} have the same name")
     return Graph(name, tuple(layers), layers[-1].name, shape)
 
 
@@ -187,9 +188,11 @@ def _layer(entry: Any, inputs: tuple[str, ...], where: str, depth: int) -> Layer
     if kind in MODELS:
         return Layer(name, "Model", {}, inputs, _graph(entry, where, depth + 1))
     if config.get("data_format", "channels_last") not in ("channels_last", None):
-        raise _unfit(where, f"its layer {name!r} keeps channels first, and channels last are read")
+        raise _unfit(where, f"its layer {name!r} is channels first; only channels last is supported")
     if kind in ("BatchNormalization", "Concatenate", "Softmax", "Normalization") and _axis(config) not in (-1, 3):
-        raise _unfit(where, f"its layer {name!r} works on axis {_axis(config)!r:.40}, and on the channels (-1) is read")
+        raise _unfit(
+            where, f"its layer {name!r} works on axis {_axis(config)!r:.40}; only the channels (-1) are supported"
+        )
     settings = {
         key: _value(config[key], f"{name}.{key}", where) for key in SETTINGS[kind] if config.get(key) is not None
     }
@@ -209,7 +212,7 @@ def _activation(value: Any, layer: str, where: str) -> str:
         name = name.get("name")
     if name not in ACTIVATIONS:
         raise WeightsError(
-            f"{where}: its layer {layer!r} has the activation {name!r:.60}, which is unknown here. Known are "
+            f"{where}: its layer {layer!r} has the unsupported activation {name!r:.60}. Supported: "
             f"{', '.join(ACTIVATIONS)}"
         )
     return str(name)

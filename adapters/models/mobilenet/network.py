@@ -35,7 +35,7 @@ VARIANTS = {
 # V3's layer before the classifier, which Keras counts to the top.
 _LAST = {"v3_small": "Conv_2", "v3_large": "Conv_2"}
 _CLASSES, _PUBLISHED_SIZE = 1000, 224
-_FORMAT = 2  # raised with a change of how files are read, so that what was kept before is read anew
+_FORMAT = 2  # raised with a change of how files are read, so that what was kept before is read again
 
 
 def build_backbone(size: int, variant: str) -> Any:
@@ -53,7 +53,7 @@ def build_backbone(size: int, variant: str) -> Any:
 
 
 def read_keras_weights(data: bytes, name: str, variant: str) -> Pretrained:
-    """Read a file of Keras' weights for one of these networks, with a classifier of any number of classes or without.
+    """Read a Keras weights file for one of these networks, with a classifier of any number of classes or without.
 
     The variables are found by their layers' names, or in Keras 3's layout by the layers' order. V3's files without the
     top lack the layer before the classifier as well: it then passes its input on, see ``_pass_on``.
@@ -73,7 +73,7 @@ def read_keras_weights(data: bytes, name: str, variant: str) -> Pretrained:
         try:
             return read_weights_file(kept)
         except WeightsError:
-            pass  # damaged since: it is made anew
+            pass  # damaged since: it is made again
     file = read_keras_file(data, name)
     model = _classifier(_PUBLISHED_SIZE, variant)
     backbone = _without_classifier(model, variant)
@@ -127,7 +127,7 @@ def _require_fit(
     file: LayerArrays,
 ) -> None:
     other = [
-        f"{key!r} is {list(found[key].shape)} in it and {list(wanted[key])} in the network"
+        f"{key!r} is {list(found[key].shape)} in the file but {list(wanted[key])} in the network"
         for key in found
         if found[key].shape != wanted[key]
     ]
@@ -137,9 +137,9 @@ def _require_fit(
     unknown = [key for key in file.by_name if key not in wanted]
     reason = other[0] if other else f"it has no {missing[0]!r} ({len(missing)} of {len(wanted)} are missing)"
     if missing and unknown:
-        reason += f", and {unknown[0]!r} is in it"
+        reason += f", and it has the unknown {unknown[0]!r}"
     raise WeightsError(
-        f"{name}: is not a file of Keras' weights for MobileNet {variant}: {reason}. Give one that "
+        f"{name}: is not a Keras weights file for MobileNet {variant}: {reason}. Give one that "
         "tf_keras.applications publishes for this variant, with or without its top."
     )
 

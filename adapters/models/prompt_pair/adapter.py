@@ -134,8 +134,8 @@ class PromptPairAdapter(BaseModelAdapter):
     def _compare(self, vectors: Float32Array, texts: Float32Array) -> Float32Array:
         if vectors.shape[1] != texts.shape[1]:
             raise BundleError(
-                f"{self._files.folder}: pictures become {vectors.shape[1]} numbers and texts {texts.shape[1]}, so that "
-                "they are not of one pair. Export both from the same model, with their projections"
+                f"{self._files.folder}: pictures become {vectors.shape[1]} numbers but texts {texts.shape[1]}, so "
+                "the two networks are not a pair. Export both from the same model, with their projections"
             )
         cosines = np.clip(vectors @ texts.T, -1.0, 1.0)
         if self.config["scoring"] == "cosine":
@@ -174,7 +174,7 @@ class PromptPairAdapter(BaseModelAdapter):
 
     def load(self, local_path: str | Path) -> None:
         """Not offered: a pair is a folder that a config names."""
-        raise BundleError(f"{local_path}: prompts are not a saved model. Name the pair's folder in a config's \"pair\"")
+        raise BundleError(f"{local_path}: prompts are not a saved model. Give the pair's folder in a config's \"pair\"")
 
     def save(self, local_path: str | Path) -> None:
         """Not offered: the networks stay where they are."""

@@ -78,7 +78,7 @@ def find_pair(folder: str | Path) -> PairFiles:
     place = Path(folder)
     if not place.is_dir():
         what = "is a file" if place.is_file() else "there is no such folder"
-        raise ConfigError(f"{folder}: {what}, and prompts need a folder with {layout_text()}")
+        raise ConfigError(f"{folder}: {what}; prompts need a folder with {layout_text()}")
     image, text = (_one_of(place, names) for names in (IMAGE_FILES, TEXT_FILES))
     whole, vocabulary = place / "tokenizer.json", (place / "vocab.json", place / "merges.txt")
     if whole.is_file():
@@ -86,8 +86,9 @@ def find_pair(folder: str | Path) -> PairFiles:
     if not all(path.is_file() for path in vocabulary):
         missing = [path.name for path in vocabulary if not path.is_file()]
         raise ConfigError(
-            f"{place}: has no tokenizer ({' and '.join(['tokenizer.json', *missing])} missing). Put tokenizer.json of "
-            "the same text network there, or its vocab.json and merges.txt"
+            f"{place}: has no tokenizer ({' and '.join(['tokenizer.json', *missing])} missing). Add the "
+            "tokenizer.json of "
+            "the same text network, or its vocab.json and merges.txt"
         )
     return PairFiles(place, image, text, vocabulary)
 
@@ -112,7 +113,7 @@ def _hint(folder: Path, names: Sequence[str]) -> str:
             return f". Rename {name} to {part}.{suffix}"
     foreign = next((name for name in there if name.endswith(_OTHER_FRAMEWORKS)), None)
     if foreign is not None:
-        return f", and {foreign} is not read. Export both networks as ONNX or TensorFlow Lite"
+        return f"; {foreign} is not supported. Export both networks as ONNX or TensorFlow Lite"
     return ""
 
 
@@ -131,11 +132,9 @@ def read_preparation(folder: Path) -> Preparation:
         try:
             values = parse_json(read_regular_bytes(path, _MOST_BYTES, ConfigError))
         except ValueError as error:
-            raise ConfigError(
-                f"{path}: is not JSON ({error}). Copy it again from where the networks are from"
-            ) from None
+            raise ConfigError(f"{path}: is not JSON ({error}). Copy it again from the networks' source") from None
         if not isinstance(values, dict):
-            raise ConfigError(f"{path}: is not a JSON object. Copy it again from where the networks are from")
+            raise ConfigError(f"{path}: is not a JSON object. Copy it again from the networks' source")
     mean, std = (_three(path, values, name, usual) for name, usual in (("image_mean", _MEAN), ("image_std", _STD)))
     if values.get("do_normalize") is False:
         mean, std = (0.0,) * 3, (1.0,) * 3

@@ -35,7 +35,7 @@ _ONNX = TrialRuntime(
     "an ONNX network",
     Path(__file__).with_name("onnx_trial_process.py"),
     unsound_onnx,
-    "Fetch it again, or export it again as one file.",
+    "Download it again, or export it again as one file.",
 )
 _ONNX_TYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
@@ -180,18 +180,20 @@ def open_image_network(
         OnnxNetwork(path, threads, (3, height, width)) if path.suffix == ".onnx" else _ProgramNetwork(path, threads)
     )
     if len(network.inputs) != 1:
-        raise BundleError(f"{path}: has the inputs {', '.join(network.inputs)}, and one of pictures is fed. {_EXPORT}")
+        raise BundleError(
+            f"{path}: has the inputs {', '.join(network.inputs)}; one input for pictures is expected. {_EXPORT}"
+        )
     [(name, (shape, kind))] = network.inputs.items()
     channels_first = len(shape) == 4 and shape[1] == 3 and shape[3] != 3
     if len(shape) != 4 or kind is not np.float32 or 3 not in (shape[1], shape[3]):
         raise BundleError(
-            f"{path}: takes {list(shape)}, and pictures are float32 [N, 3, height, width] or [N, height, width, 3]. "
+            f"{path}: takes {list(shape)}; pictures are float32 [N, 3, height, width] or [N, height, width, 3]. "
             f"{_EXPORT}"
         )
     sides = shape[2:4] if channels_first else shape[1:3]
     height, width = (sides[0] or height, sides[1] or width)
     if not 1 <= height <= 4096 or not 1 <= width <= 4096:
-        raise BundleError(f"{path}: takes pictures of {width}x{height}, and at most 4096 pixels a side are made")
+        raise BundleError(f"{path}: takes pictures of {width}x{height}; at most 4096 pixels per side are supported")
     open_batch = shape[0] == 0 or path.suffix == ".tflite"
 
     def embed(pictures: Float32Array) -> Float32Array:
@@ -230,11 +232,11 @@ def open_text_network(path: Path, threads: int) -> tuple[int, Callable[[Array, A
     for name, (shape, kind) in network.inputs.items():
         if len(shape) != 2 or kind not in (np.int64, np.int32, np.bool_, np.float32) or roles[name] is None:
             raise BundleError(
-                f"{path}: has the input {name} {list(shape)}, and tokens (input_ids) with their mask "
-                f"(attention_mask), [N, tokens] each, are fed. {_EXPORT}"
+                f"{path}: has the input {name} {list(shape)}; only tokens (input_ids) with their mask "
+                f"(attention_mask), [N, tokens] each, are supported. {_EXPORT}"
             )
     if "tokens" not in roles.values():
-        raise BundleError(f"{path}: has no input of tokens ({', '.join(network.inputs) or 'no input'}). {_EXPORT}")
+        raise BundleError(f"{path}: has no input for tokens ({', '.join(network.inputs) or 'no input'}). {_EXPORT}")
     context = next((shape[1] for shape, _ in network.inputs.values() if shape[1]), usual)
 
     def embed(tokens: Array, mask: Array) -> Float32Array:
@@ -276,7 +278,7 @@ def _vectors(name: str, outputs: Mapping[str, Array]) -> Float32Array:
     if len(flat) != 1:
         shapes = ", ".join(f"{output} {list(values.shape)}" for output, values in list(outputs.items())[:6])
         raise BundleError(
-            f"{name}: has the outputs {shapes}, none of them known as the vector (image_embeds, text_embeds, [N, D]). "
+            f"{name}: has the outputs {shapes}; none of them is a known vector (image_embeds, text_embeds, [N, D]). "
             f"{_EXPORT}"
         )
     return flat[0].astype(np.float32)
@@ -294,4 +296,4 @@ def _not_opened(name: str, error: Exception) -> BundleError:
 
 
 def _not_run(name: str, error: Exception) -> BundleError:
-    return BundleError(f"{name} could not be run ({first_line(error)}). Fetch it again, or export it again")
+    return BundleError(f"{name} could not be run ({first_line(error)}). Download it again, or export it again")

@@ -46,7 +46,7 @@ class _Walk:
     def check(self, start: int, end: int, kind: str, depth: int) -> int:
         """How many parts of a message were looked at; raises ValueError where one is not allowed."""
         if depth > _DEEPEST:
-            raise ValueError("its graphs lie within each other too deeply")
+            raise ValueError("its graphs are nested too deeply")
         inner, count = _FIELDS.get(kind, {}), 0
         for field, value, place in self._items(start, end):
             if kind == "tensor" and field == _DATA_LOCATION and value == _EXTERNAL:

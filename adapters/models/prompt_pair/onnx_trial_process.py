@@ -29,7 +29,7 @@ def zeros_for(inputs: Any, sizes: list[int]) -> dict[str, Any]:
     feeds = dict[str, Any]()
     for item in inputs:
         if item.type not in kinds:
-            raise ValueError(f"its input {item.name} is {item.type}, and float, int64, int32 and bool are given")
+            raise ValueError(f"its input {item.name} is {item.type}; float, int64, int32 and bool are supported")
         shape = [size if isinstance(size, int) and size > 0 else 0 for size in item.shape]
         fill = [1, *sizes]
         shape = [size or (fill[place] if place < len(fill) else 1) for place, size in enumerate(shape)]
@@ -58,7 +58,7 @@ def main(arguments: list[str]) -> None:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         session.run(None, zeros_for(session.get_inputs(), sizes))
     except MemoryError:
-        answer["error"] = "it needs more memory than is allowed"
+        answer["error"] = "it needs more memory than the limit allows"
     except Exception as error:  # whatever it is, the network is not one to run
         answer["error"] = str(error).strip() or type(error).__name__
     print(json.dumps(answer))

@@ -73,16 +73,14 @@ def open_tokenizer(files: Sequence[Path], context: int) -> Callable[[Sequence[st
 
 def _damaged(path: Path, error: BaseException) -> BundleError:
     line = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    return BundleError(
-        f"{path}: is not a tokenizer, or is damaged ({line}). Copy it again from where the network is from"
-    )
+    return BundleError(f"{path}: is not a tokenizer, or is damaged ({line}). Copy it again from the network's source")
 
 
 def _text(path: Path) -> str:
     try:
         return read_regular_text(path, _MOST_BYTES, BundleError)
     except (OSError, UnicodeDecodeError) as error:
-        raise BundleError(f"{path}: cannot be read ({error}). Copy it again from where the network is from") from None
+        raise BundleError(f"{path}: cannot be read ({error}). Copy it again from the network's source") from None
 
 
 def _filler(tokenizer: Any) -> int:
@@ -98,11 +96,11 @@ def _clip_tokenizer(tokenizers: Any, vocabulary: Path, merges: Path) -> Any:
     """CLIP's byte pairs: lower case, words that end in </w>, between a start and an end."""
     known = parse_json(_text(vocabulary).encode())
     if not isinstance(known, dict) or not all(isinstance(number, int) for number in known.values()):
-        raise BundleError(f"{vocabulary}: is not a vocabulary, which is a JSON object of words and their numbers")
+        raise BundleError(f"{vocabulary}: is not a vocabulary: it must be a JSON object of words and their numbers")
     missing = [name for name in (_START, _END) if name not in known]
     if missing:
         raise BundleError(
-            f"{vocabulary}: has no {' and '.join(missing)}, so that it is not CLIP's. Put tokenizer.json there instead"
+            f"{vocabulary}: has no {' and '.join(missing)}, so it is not CLIP's. Use a tokenizer.json instead"
         )
     pairs = []
     for line in _text(merges).splitlines():

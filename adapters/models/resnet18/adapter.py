@@ -69,8 +69,8 @@ class ResNet18Adapter(FrameModelAdapter):
         found = other.pretrained()
         if fitting_classifier(found.classifier, other.config, other.labels) is None:
             raise WeightsError(
-                f"{path}: {classifier_text(found.classifier)}, and so it is not for {len(other.labels)} labels with "
-                f'"positive_label" {other.config["positive_label"]!r} and "head" {other.config["head"]!r}. Name the '
+                f"{path}: {classifier_text(found.classifier)}, so it does not fit {len(other.labels)} labels with "
+                f'"positive_label" {other.config["positive_label"]!r} and "head" {other.config["head"]!r}. List the '
                 'classes of its outputs, in their order, in "labels", and leave "head" out'
             )
         self.config, self.metrics, self.trained = other.config, {}, True

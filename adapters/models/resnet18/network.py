@@ -150,7 +150,7 @@ def variables_to_torch(variables: Mapping[str, npt.NDArray[Any]]) -> dict[str, n
     extra = sorted(set(variables) - set(names.values()))
     if extra:
         raise WeightsError(
-            f"variable {extra[0]!r} has no place in torchvision's resnet18, whose head is one linear layer. Train with "
+            f"variable {extra[0]!r} is not part of torchvision's resnet18, whose head is one linear layer. Train with "
             '"head": [] to move a model to PyTorch.'
         )
     state = backbone_to_torch(variables)
@@ -184,7 +184,7 @@ def _transposed(name: str, tensor: npt.NDArray[Any]) -> Float32Array:
     wanted = 4 if name.endswith("weight") and ("conv" in name or "downsample.0" in name) else 1
     if tensor.ndim != wanted:
         raise WeightsError(
-            f"tensor {name!r} is {list(tensor.shape)} and must have {wanted} dimensions. Give the state dict of "
+            f"tensor {name!r} is {list(tensor.shape)}; it must have {wanted} dimensions. Give the state dict of "
             "torchvision's resnet18."
         )
     value = tensor.transpose(2, 3, 1, 0) if wanted == 4 else tensor.T

@@ -59,7 +59,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
         if config["sampling"] == "every" and config["input"] != "frames":
             yield f'"sampling" "every" is for "input" "frames", got "{config["input"]}"'
         if config["input"] == "stream" and config["fps"] is None:
-            yield '"fps" is required with "input" "stream": the frames per second that the model was trained at, e.g. 5'
+            yield '"fps" is required with "input" "stream": the frame rate that the model was trained with, e.g. 5'
         if config["memory_seconds"] is not None and config["input"] != "stream":
             yield '"memory_seconds" is for "input" "stream"'
 
@@ -109,7 +109,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
         config = loaded_config(self, stored)
         if config["input"] == "clips" and config["n_frames"] != stored.config["n_frames"]:
             raise ConfigError(
-                f'{stored.path}: "n_frames" is {config["n_frames"]}, and the program takes clips of '
+                f'{stored.path}: "n_frames" is {config["n_frames"]}, but the program takes clips of '
                 f"{stored.config['n_frames']} frames, which cannot be changed. Leave it out"
             )
         self.config, self.metrics, self._stored, self._program = config, dict(stored.metrics), stored, None
@@ -141,8 +141,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
         if self._program is None:
             if self._stored is None or not self._stored.programs:
                 raise BundleError(
-                    "a classifier from elsewhere is a file, and none was loaded. Open the .tflite that `cliplab adopt` "
-                    "wrote"
+                    "this adapter runs a .tflite file, but none was loaded. Open the .tflite that `cliplab adopt` wrote"
                 )
             path = next(iter(self._stored.programs.values()))
             self._program = open_program(path, self.config, self.labels, self.config["num_threads"])
@@ -196,7 +195,8 @@ class TfliteClassifierAdapter(BaseModelAdapter):
             count = self.config["n_frames"]
             if len(frames) < count:
                 raise AdapterError(
-                    f"{clip.source}: {len(frames)} frames were given and the program takes {count}. Sample the clip as "
+                    f"{clip.source}: {len(frames)} frames were given, but the program takes {count}. Sample the clip "
+                    "as "
                     "input_spec says (adapters.media.read_clip does)"
                 )
             frames = frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
@@ -230,7 +230,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
         program = self.program()
         if not isinstance(program, StreamProgram):
             raise ConfigError(
-                f"open_stream is for programs with states, and this one takes {self.config['input']}. Use predict with "
+                f"open_stream is for programs with states, but this one takes {self.config['input']}. Use predict with "
                 "windows"
             )
         config, labels = self.config, self.labels
@@ -251,7 +251,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
     def embed(self, batch: Sequence[Clip]) -> Float32Array:
         """Not offered: a program that others made returns its classes and no features."""
         raise AdapterError(
-            "a .tflite made elsewhere returns its classes and no features, so it cannot embed clips. Use a model "
+            "a .tflite made elsewhere returns classes but no features, so it cannot embed clips. Use a model "
             "that was trained here, such as a bundle of MoViNet"
         )
 
@@ -266,7 +266,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
     ) -> TrainReport:
         """Not offered: a program has no weights to train."""
         raise TrainingError(
-            "a .tflite made elsewhere holds a program and no weights, so it predicts and cannot be trained. Train "
+            "a .tflite made elsewhere holds a program but no weights, so it can predict but cannot be trained. Train "
             'from the weights that it came from ("weights" in a config; docs/weights.md), or from published ones'
         )
 
@@ -284,7 +284,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
             raise ConversionError(f'"quantize": {error}') from None
         if precision != own.precision:
             raise ConversionError(
-                f"{path}: the program is {own.precision} and has no weights to make a {precision} one from. Ask for "
+                f"{path}: the program is {own.precision} and has no weights to make a {precision} program from. Use "
                 f"{own.precision}, which copies it, or convert the model that it came from"
             )
         if path.suffix.lower() != ".tflite":

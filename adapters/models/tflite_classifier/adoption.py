@@ -90,7 +90,7 @@ def adopt_tflite(path: Path, labels: Sequence[str], output_path: Path, given: di
 
     The file is looked at first, in a process of its own. Three kinds are known: of single frames [B, H, W, 3] or [B, 3,
     H, W], of clips with a time axis more, and of streams, whose signature takes "image" and states and returns the
-    states anew. Inputs are float32, or 8-bit with a scale.
+    states again. Inputs are float32, or 8-bit with a scale.
 
     Args:
         path: The .tflite.
@@ -141,7 +141,7 @@ def _settle_input(draft: _Draft) -> TensorFacts:
         if image.dtype not in ("float32", "uint8", "int8"):
             raise draft.fail("its input must be float32, uint8 or int8")
         if image.dtype != "float32" and not image.scale:
-            raise draft.fail(f"its {image.dtype} input has no scale, so what its values mean is not known")
+            raise draft.fail(f"its {image.dtype} input has no scale, so the meaning of its values is unknown")
         _settle_sizes(draft, image, "frames" if len(image.shape) == 4 else "clips")
         return image
     outputs = {item.name for item in draft.facts.outputs}
@@ -150,7 +150,7 @@ def _settle_input(draft: _Draft) -> TensorFacts:
     if not images or not {item.name for item in states} <= outputs:
         raise draft.fail(
             f'it has {len(inputs)} inputs and is not a stream, whose signature takes "{IMAGE}" [1, 1, H, W, 3] and '
-            "states, and returns each state anew"
+            "states, and returns each updated state"
         )
     if images[0].dtype != "float32":
         raise draft.fail("the picture of a stream must be float32")
@@ -170,24 +170,25 @@ def _settle_sizes(draft: _Draft, image: TensorFacts, kind: str) -> None:
     if kind == "clips":
         if "T" in open_axes:
             if "n_frames" not in draft.given:
-                raise draft.fail("it leaves the number of frames open. Give it: --frames N")
+                raise draft.fail("it does not fix the number of frames. Give it: --frames N")
             draft.config["n_frames"] = draft.given["n_frames"]
         else:
             draft.settle("n_frames", sizes["T"], f"its clips have {sizes['T']} frames")
         draft.assume("sampling", "rate" if draft.given.get("fps") else "spread", _SPREAD)
     elif kind == "frames":
-        draft.assume("n_frames", 8, "8 frames of each window are looked at (--frames N)")
+        draft.assume("n_frames", 8, "8 frames of each window are used (--frames N)")
         if draft.given.get("fps"):
             draft.config["sampling"] = draft.given.get("sampling", "every")
-            draft.found.append(f"{draft.given['fps']:g} frames per second of each video are looked at (fps)")
+            draft.found.append(f"{draft.given['fps']:g} frames per second of each video are used (fps)")
     else:
         if "fps" not in draft.given:
             raise ConfigError(
-                f"{draft.path}: is a stream, whose frames per second the file does not say. Give those that it was "
-                "trained at: --fps 5 for MoViNet a0 to a2"
+                f"{draft.path}: is a stream, and the file does not say its frames per second. Give the rate that it "
+                "was "
+                "trained with: --fps 5 for MoViNet a0 to a2"
             )
         draft.assume("n_frames", 16, "a window without a length has 16 frames (--frames N)")
-    draft.assume("aspect", "crop", 'frames of another shape are cropped in the middle (--aspect "pad" or "stretch")')
+    draft.assume("aspect", "crop", 'frames of another shape are cropped to the middle (--aspect "pad" or "stretch")')
 
 
 _SPREAD = "the frames of a clip are spread over the window (--fps N takes them at N per second)"
@@ -197,7 +198,7 @@ def _layout(draft: _Draft, image: TensorFacts, kind: str) -> str:
     """The order of axes, by where the three channels are."""
     shape = image.shape
     if len(shape) not in (4, 5):
-        raise draft.fail("its input must be [B, H, W, 3], or with a time axis more")
+        raise draft.fail("its input must be [B, H, W, 3], or have one more axis for time")
     layouts = ("THWC", "TCHW") if len(shape) == 4 else ("THWC",) if kind == "stream" else ("THWC", "TCHW", "CTHW")
     fitting = []
     for layout in layouts:
@@ -206,14 +207,14 @@ def _layout(draft: _Draft, image: TensorFacts, kind: str) -> str:
         if shape[place] == CHANNELS and place not in image.open_sizes:
             fitting.append(layout)
     if not fitting:
-        raise draft.fail("none of its axes has the 3 channels of a colour picture where they are known to be")
+        raise draft.fail("none of the axes that may hold colours has the size 3")
     return fitting[0]
 
 
 def _settle_frame_size(draft: _Draft, sizes: dict[str, int], open_axes: set[str]) -> None:
     if open_axes & {"H", "W"}:
         if "imgz" not in draft.given:
-            raise draft.fail("it leaves the size of frames open. Give it: --size N or --size HEIGHTxWIDTH")
+            raise draft.fail("it does not fix the size of frames. Give it: --size N or --size HEIGHTxWIDTH")
         draft.config["imgz"], draft.config["input_width"] = draft.given["imgz"], draft.given.get("input_width")
         return
     height, width = sizes["H"], sizes["W"]
@@ -232,7 +233,7 @@ def _settle_levels(draft: _Draft, image: TensorFacts) -> None:
         # (x - mean) / scale is quantised as x itself, or as x - 128 for int8.
         shift = 128 if image.dtype == "int8" else 0
         mean, scale = float(image.zero_point + shift), 1 / image.scale
-        text = f"{image.dtype} input: pixel levels go in as they are, as is usual (--mean and --std say otherwise)"
+        text = f"{image.dtype} input: pixel levels are used unchanged, as is usual (change it with --mean and --std)"
     else:
         mean, scale = 0.0, 255.0
         text = (
@@ -264,12 +265,12 @@ def _settle_output(draft: _Draft, labels: list[str]) -> TensorFacts:
         several = draft.given.get("task") == "multi_label" or scores.classes == 1
         draft.config["activation"] = "sigmoid" if several else "softmax"
         draft.assumed.append(
-            f"its output is logits, and {draft.config['activation']} makes scores of them (--activation none if they "
-            "are scores)"
+            f"its output is logits; {draft.config['activation']} turns them into scores (--activation none if they "
+            "already are scores)"
         )
     if scores.applied == "sigmoid" and scores.classes > 1 and "task" not in draft.given:
         draft.config["task"] = "multi_label"
-        draft.found.append("each class has a sigmoid of its own, so several may hold (task multi_label)")
+        draft.found.append("each class has its own sigmoid, so several classes can be right (task multi_label)")
     return scores
 
 
@@ -307,12 +308,12 @@ def _settle_count(draft: _Draft, scores: TensorFacts, labels: list[str]) -> None
     named = ", ".join(labels[:_LABELS_NAMED])
     if count == len(labels) + 1 and background == "none":
         raise ConfigError(
-            f"{draft.path}: its output has {count} classes and there are {len(labels)} labels ({named}, ...). If the "
-            "one more is a background class, as TensorFlow's ImageNet models have it first, give --background first "
+            f"{draft.path}: its output has {count} classes, but there are {len(labels)} labels ({named}, ...). If the "
+            "extra class is a background class (TensorFlow's ImageNet models have it first), give --background first "
             "(or last) to leave it out; otherwise give a label file with its name"
         )
     raise ConfigError(
-        f"{draft.path}: its output {scores.name!r} has {count} classes, and there are {len(labels)} labels ({named}, "
+        f"{draft.path}: its output {scores.name!r} has {count} classes, but there are {len(labels)} labels ({named}, "
         f"...){' and a background class' if background != 'none' else ''}. Give a label file with a line for each "
         "class, in the order of the outputs"
     )

@@ -82,7 +82,7 @@ def inspect_program(path: Path) -> ProgramFacts:
         path: The file.
 
     Raises:
-        BundleError: It is missing, not a .tflite, damaged, needs operators that are not at hand, or cannot be opened
+        BundleError: It is missing, not a .tflite, damaged, needs operators that are not available, or cannot be opened
             within the limits.
     """
     _require_tflite(path)
@@ -91,14 +91,16 @@ def inspect_program(path: Path) -> ProgramFacts:
         done = subprocess.run(command, capture_output=True, timeout=LIMIT_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         raise BundleError(
-            f"{path}: could not be opened within {LIMIT_SECONDS} s, so it is damaged or no program. Fetch it again."
+            f"{path}: could not be opened within {LIMIT_SECONDS} s, so it is damaged or not a program. Download it "
+            "again."
         ) from None
     try:
         found = json.loads(done.stdout.decode().splitlines()[-1])
     except (ValueError, IndexError):
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
         raise BundleError(
-            f"{path}: is damaged: LiteRT ended with {how} on it, or took more than {LIMIT_BYTES >> 30} GiB. Fetch it "
+            f"{path}: is damaged: LiteRT crashed on it ({how}), or needed more than {LIMIT_BYTES >> 30} GiB. Download "
+            "it "
             "again, or convert the model again."
         ) from None
     if "error" in found:
@@ -110,17 +112,17 @@ def inspect_program(path: Path) -> ProgramFacts:
 def _require_tflite(path: Path) -> None:
     try:
         if path.is_dir():
-            raise BundleError(f"{path}: is a folder. Name a .tflite file; a SavedModel is converted to one first.")
+            raise BundleError(f"{path}: is a folder. Give a .tflite file; convert a SavedModel to one first.")
         if not path.is_file():
             what = "is not a regular file" if path.exists() else "there is no such file"
-            raise BundleError(f"{path}: {what}. Name a .tflite file.")
+            raise BundleError(f"{path}: {what}. Give a .tflite file.")
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(8)
     except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}). Name a .tflite file.") from error
+        raise BundleError(f"{path}: cannot be read ({error.strerror}). Give a .tflite file.") from error
     if size > MAX_FILE_BYTES:
-        raise BundleError(f"{path}: has {size} bytes, and at most {MAX_FILE_BYTES} are read.")
+        raise BundleError(f"{path}: has {size} bytes; at most {MAX_FILE_BYTES} are allowed.")
     if head[4:8] != b"TFL3":
         from adapters.errors import WeightsError
         from adapters.models.weights.file_kinds import read_weights_bytes
@@ -130,7 +132,8 @@ def _require_tflite(path: Path) -> None:
         except WeightsError as error:  # a web page, a pointer, an archive
             raise BundleError(str(error)) from None
         raise BundleError(
-            f"{path}: is not a TFLite model (it starts with {head!r} and not with the mark 'TFL3'). Convert the model "
+            f"{path}: is not a TFLite model (it starts with {head!r}; the file identifier 'TFL3' is missing). Convert "
+            "the model "
             "to .tflite first."
         )
 
@@ -157,7 +160,7 @@ def describe(path: Path) -> dict[str, Any]:
         path: The file.
 
     Raises:
-        BundleError: It is damaged, or needs operators that are not at hand.
+        BundleError: It is damaged, or needs operators that are not available.
     """
     from adapters.litert import open_interpreter
     from adapters.litert.graph import operators, read_graph
@@ -232,7 +235,7 @@ def main(arguments: list[str]) -> None:
     except AdapterError as error:
         found = {"error": str(error)}
     except Exception as error:  # whatever a damaged file leads to
-        found = {"error": f"is damaged ({type(error).__name__}: {str(error)[:200]}). Fetch it again."}
+        found = {"error": f"is damaged ({type(error).__name__}: {str(error)[:200]}). Download it again."}
     print(json.dumps(found))
 
 

@@ -65,16 +65,19 @@ def open_program(
         program = Program(source, num_threads=num_threads, name=name, quantized=True, input_shape=(1, *item))
         found, expected = program.input_shape, (1, *item)
     if tuple(found) != expected:
-        raise BundleError(f"{program.name}: takes {list(found)}, and its config says {list(expected)}. Adopt it again.")
+        raise BundleError(
+            f"{program.name}: takes {list(found)}, but its config says {list(expected)}. Run cliplab adopt again."
+        )
     output = config["scores_output"]
     if output not in program.output_shapes:
         raise BundleError(
-            f"{program.name}: has no output {output!r}; it has {', '.join(program.output_shapes)}. Adopt it again."
+            f"{program.name}: has no output {output!r}; it has {', '.join(program.output_shapes)}. Run cliplab adopt "
+            "again."
         )
     count, wanted = int(np.prod(program.output_shapes[output][1:])), output_count(config, labels)
     if count != wanted:
         raise BundleError(
-            f"{program.name}: output {output!r} has {count} numbers, and its config's labels need {wanted}. Adopt it "
+            f"{program.name}: output {output!r} has {count} numbers, but its config's labels need {wanted}. Adopt it "
             "again."
         )
     return program

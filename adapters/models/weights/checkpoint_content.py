@@ -42,11 +42,11 @@ def find_tensors(content: object, on_note: Callable[[str], object] | None = None
     """
     if isinstance(content, Opaque):
         raise RefusedPickleError(
-            f"it holds a whole object of {content.name!r:.80}, which is code and not only weights, where a dict of "
-            "tensors is wanted"
+            f"it holds a whole object of {content.name!r:.80}, which is code, not only weights; a dict of "
+            "tensors is expected"
         )
     if not isinstance(content, dict) or not content:
-        raise RefusedPickleError(f"it holds a {type(content).__name__} where a dict of tensors is wanted")
+        raise RefusedPickleError(f"it holds a {type(content).__name__}; a dict of tensors is expected")
     found = _state_dicts(content)
     if not found:
         raise _without_tensors(content)
@@ -54,7 +54,7 @@ def find_tensors(content: object, on_note: Callable[[str], object] | None = None
     others = [".".join(other) for other in found if other != path and other]
     if others and on_note is not None:
         taken = ".".join(path) or "its outer dict"
-        on_note(f"holds several state dicts: {taken!r} was taken, and {', '.join(map(repr, others))} left out")
+        on_note(f"holds several state dicts: {taken!r} is used, {', '.join(map(repr, others))} not")
     return _require_tensors(found[path])
 
 
@@ -84,7 +84,7 @@ def _require_tensors(value: Mapping[object, object]) -> dict[str, Tensor]:
     for key, item in value.items():
         if isinstance(item, Opaque) and not str(key).endswith("_extra_state"):  # of modules that keep settings there
             raise RefusedPickleError(
-                f"entry {key!r:.60} is an object of {item.name!r:.80}, which is not read, where a tensor is wanted"
+                f"entry {key!r:.60} is an object of {item.name!r:.80}, which is not supported; a tensor is expected"
             )
     return _tensors(value)
 
@@ -93,10 +93,10 @@ def _without_tensors(content: Mapping[object, object]) -> RefusedPickleError:
     for key, item in content.items():
         if isinstance(item, Opaque):
             return RefusedPickleError(
-                f"entry {key!r:.60} is an object of {item.name!r:.80}, which is not read, where a tensor or a state "
-                "dict is wanted"
+                f"entry {key!r:.60} is an object of {item.name!r:.80}, which is not supported; a tensor or a state "
+                "dict is expected"
             )
     listed = ", ".join(repr(key)[:60] for key in list(content)[:8])
     return RefusedPickleError(
-        f"it holds no tensors: its keys are {listed}, and a state dict is looked for under {', '.join(CONTAINERS)}"
+        f"it holds no tensors: its keys are {listed}; a state dict is searched under {', '.join(CONTAINERS)}"
     )

@@ -38,15 +38,15 @@ def download(url: str, target: Path, *, max_bytes: int, named: bool = False) -> 
     """
     scheme = urllib.parse.urlsplit(url).scheme.lower()
     if scheme not in (("https", "http", "file") if named else ("https",)):
-        raise DownloadError(f"{scheme or 'no scheme'} is not allowed here, https is")
+        raise DownloadError(f"{scheme or 'no scheme'} is not allowed; use https")
     if scheme != "file" and not downloads_allowed():
-        raise DownloadError("nothing is downloaded here")
+        raise DownloadError("downloads are not allowed here")
     opener = urllib.request.build_opener(_Redirects(scheme))
     try:
         with opener.open(url, timeout=_TIMEOUT_SECONDS) as response, target.open("wb") as file:
             expected = response.headers.get("Content-Length")
             if expected is not None and expected.isdigit() and int(expected) > max_bytes:
-                raise DownloadError(f"the server declares {expected} bytes, and at most {max_bytes} are accepted")
+                raise DownloadError(f"the server declares {expected} bytes; at most {max_bytes} are allowed")
             size = _copy(response, file, max_bytes)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise DownloadError(reason_of(error)) from error
@@ -74,7 +74,7 @@ def _copy(response: Any, file: IO[bytes], max_bytes: int) -> int:
     while chunk := response.read(_CHUNK_BYTES):
         size += len(chunk)
         if size > max_bytes:
-            raise DownloadError(f"it is larger than {max_bytes} bytes, which is the most that is accepted")
+            raise DownloadError(f"it is larger than {max_bytes} bytes, the maximum")
         if time.monotonic() > until:
             raise DownloadError(f"it took longer than {_TOTAL_SECONDS} s")
         file.write(chunk)
@@ -90,5 +90,5 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         scheme = urllib.parse.urlsplit(newurl).scheme.lower()
         if scheme not in self.allowed:
-            raise urllib.error.URLError(f"it redirects to {scheme or 'no scheme'}, and {self.allowed[-1]} is allowed")
+            raise urllib.error.URLError(f"it redirects to {scheme or 'no scheme'}; only {self.allowed[-1]} is allowed")
         return super().redirect_request(req, fp, code, msg, headers, newurl)

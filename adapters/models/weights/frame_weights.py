@@ -85,7 +85,7 @@ def require_finite(variables: Mapping[str, npt.NDArray[Any]], path: Path | str) 
         if not np.isfinite(value).all():
             count = int(np.size(value) - np.count_nonzero(np.isfinite(value)))
             raise WeightsError(
-                f"{path}: {name!r} holds {count} values that are not finite numbers (NaN or infinity). Give the "
+                f"{path}: {name!r} holds {count} values that are not finite numbers (NaN or infinity). Use the "
                 "weights of a training that did not diverge."
             )
 
@@ -130,7 +130,7 @@ def _from_safetensors(
     for name in arrays:
         if "/" not in name:
             raise WeightsError(
-                f"{path}: tensor {name!r} is not a variable of this network, whose names are such as "
+                f"{path}: tensor {name!r} is not a variable of this network; its names are such as "
                 '"stem_conv/kernel". Give the weights.safetensors of a bundle of it.'
             )
     ours = {name.replace("classifier/", f"{VARIABLE_PREFIX}output/"): value for name, value in arrays.items()}
@@ -161,12 +161,12 @@ def _holds_keras_weights(data: bytes) -> bool:
 
 def _refused(kind: str | None) -> str:
     names = {
-        "torch": "is a file of PyTorch, whose networks of this family compute otherwise",
-        "hdf5": "is a file of Keras, in which this family has no weights",
-        "tflite": "is a program (.tflite), which predicts and has no weights to start from; `cliplab adopt` makes a "
+        "torch": "is a PyTorch file; PyTorch's networks of this family compute differently",
+        "hdf5": "is a Keras file; Keras has no weights for this family",
+        "tflite": "is a program (.tflite), which can predict but has no weights to start from; `cliplab adopt` makes a "
         "model of it",
     }
-    return names.get(kind or "", "is not a weights file that is known")
+    return names.get(kind or "", "is not a known type of weights file")
 
 
 def _allowed(from_torch: object, from_keras: object) -> str:

@@ -72,7 +72,7 @@ def read_keras_file(data: bytes, name: str) -> LayerArrays:
             arrays = _arrays(file, len(data))
             return _by_layer(file, arrays)
     except _UnfitError as error:
-        raise WeightsError(f"{name}: is not a file of Keras' weights ({error}). Save or download it again.") from None
+        raise WeightsError(f"{name}: is not a Keras weights file ({error}). Save or download it again.") from None
     except (
         OSError,
         RuntimeError,
@@ -85,7 +85,7 @@ def read_keras_file(data: bytes, name: str) -> LayerArrays:
     ) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(
-            f"{name}: is not a file of Keras' weights ({reason:.200}), or is damaged. Save or download it again."
+            f"{name}: is not a Keras weights file ({reason:.200}), or is damaged. Save or download it again."
         ) from error
 
 
@@ -125,7 +125,7 @@ def _from_archive(data: bytes, name: str) -> bytes:
             if info.file_size > _MAX_EXPANSION * len(data):
                 raise WeightsError(
                     f"{name}: its {KERAS_WEIGHTS_ENTRY} would have {info.file_size} bytes, more than {_MAX_EXPANSION} "
-                    "times the archive. Weights do not compress so far: the file is damaged or was made to harm."
+                    "times the archive. Weights do not compress that much: the file is damaged or malicious."
                 )
             return archive.read(info)
     except ARCHIVE_ERRORS as error:
@@ -142,7 +142,7 @@ def _arrays(file: Any, file_size: int) -> dict[str, Array]:
         path, group = waiting.pop()
         for key in group:
             if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                raise _UnfitError(f"{path}{key} is a link to another place or file")
+                raise _UnfitError(f"{path}{key} is a link to another object or file")
             item, at = group[key], f"{path}{key}"
             if isinstance(item, h5py.Dataset):
                 datasets[at] = item
@@ -183,7 +183,7 @@ def _by_layer(file: Any, arrays: Mapping[str, Array]) -> LayerArrays:
             ordered.append((plain, value))
             by_name.setdefault(f"{layer}/{plain.rpartition('/')[2]}", value)
     if not by_name:
-        raise _UnfitError("it names no layers")
+        raise _UnfitError("it lists no layers")
     return LayerArrays(by_name, {}, ordered)
 
 

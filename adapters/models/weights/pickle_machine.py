@@ -162,7 +162,7 @@ class PickleMachine:
             case "BUILD":
                 self.pop()  # of a dict its _metadata (version numbers of modules), which are not weights
                 if not isinstance(stack[-1], (dict, Opaque)):
-                    raise RefusedPickleError("it sets the state of an object that is not a dict")
+                    raise RefusedPickleError("it sets the state of an object other than a dict")
             case _:
                 raise RefusedPickleError(f"it uses the pickle instruction {name}, which no checkpoint needs")
 

@@ -121,8 +121,9 @@ def find_published_weights(name: str) -> Path:
     raise WeightsError(
         f"the published weights {entry.file} could not be downloaded. Tried:\n"
         + "\n".join(f"  {line}" for line in tried)
-        + f"\nConnect to the network and try again; or fetch {entry.url} elsewhere and put it at {own}, or name its "
-        f'path in "weights"; or name a mirror in {MIRROR_VARIABLE}; or set "weights" to "random" to start from scratch.'
+        + f"\nConnect to the network and try again; or download {entry.url} elsewhere and copy it to {own}, or give "
+        "its "
+        f'path in "weights"; or set {MIRROR_VARIABLE} to a mirror; or set "weights" to "random" to start from scratch.'
     )
 
 
@@ -145,4 +146,5 @@ def _what_is_wrong(path: Path, entry: PublishedFile) -> str | None:
 
 
 def _differs(entry: PublishedFile, found: str) -> str:
-    return f"its {_ALGORITHMS[entry.algorithm]} is {found} and must be {entry.digest}, so it is damaged or another file"
+    name = _ALGORITHMS[entry.algorithm]
+    return f"its {name} is {found}; {entry.digest} is expected, so the file is damaged or another one"

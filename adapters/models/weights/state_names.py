@@ -92,7 +92,7 @@ def match_names(state: Mapping[str, npt.NDArray[Any]], wanted: Iterable[str], fa
     missing = [name for name in names if name not in found]
     if missing:
         raise WeightsError(
-            f"tensor {missing[0]!r} of {family} is missing ({len(found)} of {len(names)} are there; also missing: "
+            f"tensor {missing[0]!r} of {family} is missing ({len(found)} of {len(names)} are present; also missing: "
             f"{quoted_list(missing[1:], _NAMED) or 'none'}). {advice}"
         )
     return NamedTensors({name: plain[found[name]] for name in names}, head)
@@ -165,9 +165,10 @@ def _require_known(unknown: list[str], usual: str, found: Mapping[str, str], fam
     within = [name for name in unknown if name.startswith(usual)]
     if not within:
         return
-    advice = f"Give a state dict of {family}" if found else f"Give the state dict of {family}, whole"
+    advice = f"Give a state dict of {family}" if found else f"Give the complete state dict of {family}"
     raise WeightsError(
-        f"tensor {within[0]!r} is not part of {family} ({len(within)} such, {len(found)} that fit; also unknown: "
+        f"tensor {within[0]!r} is not part of {family} ({len(within)} unknown tensors, {len(found)} that fit; also "
+        "unknown: "
         f"{quoted_list(within[1:], _NAMED) or 'none'}). {advice}, with the names that torchvision or timm give its "
         "tensors."
     )

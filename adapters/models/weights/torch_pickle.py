@@ -75,8 +75,9 @@ def read_state_dict(
         return _assemble(tensors, content.read, len(data))
     except RefusedPickleError as reason:
         raise WeightsError(
-            f"{label} cannot be read as PyTorch weights: {reason}. Allowed is a state dict, that is a dict of plain "
-            "tensors as torch.save(model.state_dict(), path) writes it, alone or in a checkpoint; save it so, or fetch "
+            f"{label} cannot be read as PyTorch weights: {reason}. A state dict is required: a dict of plain "
+            "tensors as torch.save(model.state_dict(), path) writes it, alone or in a checkpoint. Save it that way, "
+            "or download "
             "the file again if it may be damaged."
         ) from None
 
@@ -84,9 +85,9 @@ def read_state_dict(
 def _read_legacy(data: bytes) -> _Content:
     stream = io.BytesIO(data)
     if run_pickle(stream) != LEGACY_MAGIC:
-        raise RefusedPickleError("it does not begin as a PyTorch file does")
+        raise RefusedPickleError("it does not begin like a PyTorch file")
     if run_pickle(stream) != LEGACY_PROTOCOL:
-        raise RefusedPickleError(f"its format version is not {LEGACY_PROTOCOL}, the one that can be read")
+        raise RefusedPickleError(f"its format version is not {LEGACY_PROTOCOL}, the only supported one")
     system = run_pickle(stream)
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise RefusedPickleError("it was written on a big-endian machine")
@@ -116,12 +117,11 @@ def _legacy_places(stream: io.BytesIO, keys: list[str], storages: Mapping[str, S
             raise RefusedPickleError(f"it ends early or is damaged at storage {key!r:.40}")
         storage = storages[key]
         if struct.unpack("<q", header)[0] != storage.count:
-            raise RefusedPickleError(f"storage {key!r:.40} has another length than its tensors say")
+            raise RefusedPickleError(f"storage {key!r:.40} has a different length than its tensors require")
         places[key] = stream.tell()
         if places[key] + storage.size_bytes > end:
             raise RefusedPickleError(
-                f"it is cut short: storage {key!r:.40} has {end - places[key]} bytes where {storage.size_bytes} are "
-                "wanted"
+                f"it is cut short: storage {key!r:.40} has {end - places[key]} bytes; {storage.size_bytes} are wanted"
             )
         stream.seek(storage.size_bytes, io.SEEK_CUR)
     if stream.read(1):
@@ -190,7 +190,7 @@ def _assemble(tensors: dict[str, Tensor], read: Callable[[Storage], bytes], file
     """
     storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
     if len(tensors) > MAX_TENSORS:
-        raise RefusedPickleError(f"it has {len(tensors)} tensors, and at most {MAX_TENSORS} are read")
+        raise RefusedPickleError(f"it has {len(tensors)} tensors; at most {MAX_TENSORS} are allowed")
     if sum(storage.size_bytes for storage in storages.values()) > file_size:
         raise RefusedPickleError("its tensors need more bytes than the file has")
     wanted = sum(math.prod(tensor.shape) * _item_bytes(tensor.storage) for tensor in tensors.values())
@@ -220,9 +220,7 @@ def _item_bytes(storage: Storage) -> int:
 
 def _values(raw: bytes, storage: Storage) -> Array:
     if len(raw) != storage.size_bytes:
-        raise RefusedPickleError(
-            f"storage {storage.key!r:.40} has {len(raw)} bytes where {storage.size_bytes} are wanted"
-        )
+        raise RefusedPickleError(f"storage {storage.key!r:.40} has {len(raw)} bytes; {storage.size_bytes} are expected")
     if storage.dtype == "bfloat16":  # the upper half of a float32
         return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
     if storage.dtype == "|b1" and np.frombuffer(raw, np.uint8).max(initial=0) > 1:
@@ -247,4 +245,4 @@ def _empty(name: str, tensor: Tensor, values: Array) -> Array:
     try:
         return np.empty(tensor.shape, values.dtype)
     except (ValueError, MemoryError, OverflowError):
-        raise RefusedPickleError(f"tensor {name!r:.60} has a shape that no array can have") from None
+        raise RefusedPickleError(f"tensor {name!r:.60} has an impossible shape") from None

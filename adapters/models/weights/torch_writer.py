@@ -76,7 +76,7 @@ def _storable(name: str, array: npt.NDArray[Any], where: str) -> npt.NDArray[Any
     little = value.dtype.newbyteorder("<")
     if little.str not in _STORAGES:
         raise WeightsError(
-            f"{where}: {name!r} is {value.dtype} {list(value.shape)}, which a state dict cannot hold. Allowed are "
+            f"{where}: {name!r} is {value.dtype} {list(value.shape)}, which a state dict cannot hold. Allowed: "
             "float16, float32, float64, int8, int16, int32, int64, uint8 and bool."
         )
     return np.ascontiguousarray(value, little).reshape(value.shape)

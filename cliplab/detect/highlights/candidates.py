@@ -31,7 +31,7 @@ class Candidate:
         cues: How strong each cue is at the peak, 0..1 each.
         stage1: The score of stage 1.
         stage2: The score of a model of stage 2; None: none looked.
-        rating: What a model of ratings expects, 0..1 for 1 to 5 stars; None: no model serves.
+        rating: What a rating model expects, 0..1 for 1 to 5 stars; None: no model serves.
         prompts: How well the pictures fit each prompt, 0..1; None: no prompt was given.
         why: Further words for people, such as the stars that are expected.
     """
@@ -80,7 +80,7 @@ class HighlightReport:
         candidates: In the order of time.
         notes: What is missing or was damaged, in sentences.
         model: The model of stage 2; None: none.
-        rating_model: The version of the model of ratings that ordered them; None: none.
+        rating_model: The version of the rating model that ordered them; None: none.
         fingerprint: Of the source file; None for a stream.
         error: Why the source could not be read; None: it could.
         options: How they were looked for.
@@ -149,7 +149,7 @@ def read_report(path: str | Path) -> HighlightReport:
     if not isinstance(value.get("source"), str) or not value["source"]:
         raise DatasetError(f'{path}: "source" must name the video that the candidates are of')
     if value.get("version", VERSION) != VERSION:
-        raise DatasetError(f"{path}: has version {value['version']!r:.20}, and this cliplab reads {VERSION}")
+        raise DatasetError(f"{path}: has version {value['version']!r:.20}; this cliplab reads {VERSION}")
     rows = [_candidate(path, number, row) for number, row in enumerate(value["candidates"], 1)]
     return HighlightReport(
         value["source"],

@@ -96,15 +96,15 @@ def read_chat(path: str | Path, began: datetime | None = None) -> tuple[list[tup
                 found.append(message)
     if not found:
         raise DatasetError(
-            f"{path}: none of its {lines} lines is a chat message. Each line is a JSON object such as "
+            f"{path}: none of its {lines} lines is a chat message. Each line must be a JSON object such as "
             '{"seconds": 12.5, "text": "wow"}'
         )
     clocks = [seconds for seconds, _, is_clock in found if is_clock]
     first = began.timestamp() if began is not None else min(clocks, default=0.0)
     times = sorted((seconds - (first if is_clock else 0.0), weight) for seconds, weight, is_clock in found)
-    notes = [f"{bad} of {lines} lines of the chat are not messages and are left out"] if bad else []
+    notes = [f"{bad} of {lines} lines of the chat are not messages and are ignored"] if bad else []
     if clocks and began is None:
-        notes.append("the chat has clock times; the first message is taken to be at the beginning of the recording")
+        notes.append("the chat has clock times; the first message is assumed to be at the start of the recording")
     return [one for one in times if 0 <= one[0] <= _LONGEST_SECONDS], notes
 
 

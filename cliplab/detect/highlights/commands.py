@@ -87,7 +87,7 @@ def detect_all(
     for target in targets:
         require_new(target, force)
     if chat is not None and len(named) > 1:
-        raise ConfigError(f"chat belongs to one source, got {len(named)}. Name one of them")
+        raise ConfigError(f"chat belongs to one source, got {len(named)}. Give only one of them")
     looker = make_judge(
         stage2=stage2,
         stage2_label=stage2_label,
@@ -129,7 +129,7 @@ def _named(sources: str | Path | Sequence[str | Path]) -> list[str]:
         else:
             found.update(dict.fromkeys(find_videos([one])))
     if not found:
-        raise ConfigError("no source is named. Give a video, a folder or a URL")
+        raise ConfigError("no source is given. Give a video, a folder or a URL")
     return list(found)
 
 
@@ -140,13 +140,16 @@ def _targets(sources: Sequence[str], output: str | Path | None) -> list[Path | N
         return [Path(output)]
     if Path(output).suffix:
         raise ConfigError(
-            f"output {output} is one file and there are {len(sources)} sources. Give an X.json for one source, or a "
+            f"output {output} is one file, but there are {len(sources)} sources. Give an X.json for one source, or a "
             "folder for several"
         )
     targets = dict[Path, str]()
     for source in sources:
         target = Path(output) / f"{Path(source).stem or 'stream'}.json"
         if target in targets:
-            raise ConfigError(f"output: {targets[target]} and {source} would both be {target}. Name them one by one")
+            raise ConfigError(
+                f"output: {targets[target]} and {source} would both be written to {target}. Run the command for each "
+                "of them separately"
+            )
         targets[target] = source
     return list(targets)

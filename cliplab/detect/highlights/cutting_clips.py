@@ -59,7 +59,7 @@ def cut_clip(source: str | Path, start: float, end: float, output: Path) -> list
         return _cut_sound(source, start, end, output)
     duration = probe(source).duration_seconds
     if duration is not None and start >= duration:
-        raise MediaError(f"{source}: lasts {duration:.2f} s, so it has nothing from {start:.2f} s on.")
+        raise MediaError(f"{source}: lasts {duration:.2f} s, so there is nothing from {start:.2f} s on.")
     try:
         with tempfile.TemporaryDirectory(prefix=".clip-", dir=output.parent) as folder:
             found = _copy_aside(source, start, end, Path(folder))
@@ -78,7 +78,7 @@ def cut_clip(source: str | Path, start: float, end: float, output: Path) -> list
 def _copy_aside(source: str | Path, start: float, end: float, folder: Path) -> tuple[Path, float] | None:
     """The packets around a stretch in a file of their own, and when its first frame is shown in the source.
 
-    None where the whole source has to be read: its timestamps begin anew somewhere, or nothing was found by seeking.
+    None where the whole source has to be read: its timestamps restart somewhere, or nothing was found by seeking.
     """
     with open_container(source) as container:
         suffix = next((_ASIDE[name] for name in container.format.name.split(",") if name in _ASIDE), None)
@@ -164,7 +164,9 @@ def _cut_sound(source: str | Path, start: float, end: float, output: Path) -> li
                         target.mux(packet)
                         count += 1
                 if not count:
-                    raise MediaError(f"{source}: has no sound from {start:.2f} s to {end:.2f} s. Name another stretch.")
+                    raise MediaError(
+                        f"{source}: has no sound from {start:.2f} s to {end:.2f} s. Choose another time range."
+                    )
         except av.FFmpegError as error:
             if isinstance(error, OSError) and error.errno:
                 raise storage_error(output, OSError(error.errno, error.strerror)) from error

@@ -49,7 +49,7 @@ def find_highlights(
         source: A video, a recording of sound, an HLS stream (the URL of its playlist), or a page of a streaming site.
         options: Lengths, gaps and edges; None: the defaults.
         stage2: A model that drops candidates and orders them; None: none.
-        ratings: Models of ratings that label candidates and order them where one serves; None: none.
+        ratings: Rating models that label candidates and order them where one serves; None: none.
         chat: A log of the chat beside the recording, in JSON lines; None: there is none.
         on_progress: Called with "watch", the seconds done and the seconds in all (infinite where unknown).
         on_candidate: Called with each candidate as soon as it is known; a better one nearby may take its place in
@@ -71,7 +71,7 @@ def find_highlights(
     stream = stream_address(str(source), on_note)
     if stream is not None:
         if chat is not None:
-            raise ConfigError("chat is a log beside a recording; it is not followed beside a stream")
+            raise ConfigError("chat can only be used with a recording, not with a live stream. Remove --chat")
         return follow_highlights(
             stream,
             options,
@@ -157,11 +157,11 @@ def judge(
         source: The file that they are of.
         candidates: Those of stage 1.
         stage2: A model that drops and orders; None: none.
-        ratings: Models of ratings; None: none.
+        ratings: Rating models; None: none.
         offset: Where the file begins in the source of the candidates, in seconds.
 
     Returns:
-        The candidates that are left; the model of stage 2; the models of ratings that served; and notes.
+        The candidates that are left; the model of stage 2; the rating models that served; and notes.
     """
     model, served, notes = None, None, list[str]()
     if stage2 is not None:

@@ -44,7 +44,7 @@ class GeneratedClip:
         score: Of the candidate.
         thumbnail: Its picture; None where there is none.
         clip_id: Its number in the database; None: not entered.
-        state: "made", "kept" where it was there already, "planned" in a dry run, or "failed".
+        state: "made", "kept" where it was already there, "planned" in a dry run, or "failed".
         notes: What was encoded again or left out.
         error: Why it failed.
     """
@@ -120,7 +120,7 @@ def generate_clips(
         options: How highlights are looked for; None: the defaults.
         candidates: Those to write, such as after a page changed their edges; None: those of the report.
         stage2: A model that drops candidates and orders them; None: none.
-        ratings: Models of ratings that label candidates and order them; None: none.
+        ratings: Rating models that label candidates and order them; None: none.
         chat: A log of the chat beside a recording, in JSON lines.
         dry_run: Say what would be written, and write nothing.
         on_progress: As for ``find_highlights``, and with "clips" while clips are written.
@@ -198,7 +198,7 @@ class _StreamSink:
     done: list[GeneratedClip] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        # A stream has no content to be known by, and its seconds begin anew with each following.
+        # A stream has no content to be known by, and its seconds restart with each following.
         self.mark = f"{time.time_ns() // 1_000_000_000:08x}"
 
     def take(self, ready: ReadyClip) -> None:
@@ -249,7 +249,8 @@ def _report(
 def _source_file(source: str) -> str:
     if is_live(source):
         raise ConfigError(
-            f"{source}: is a stream whose clips cannot be cut. Give the address of an HLS playlist (.m3u8), or record "
+            f"{source}: is a stream that clips cannot be cut from. Give the address of an HLS playlist (.m3u8), or "
+            "record "
             "it to a file first"
         )
     return source
@@ -267,7 +268,9 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{folder}: cannot be made ({error.strerror}). Name another folder with --output") from None
+        raise StorageError(
+            f"{folder}: cannot be created ({error.strerror}). Give another folder with --output"
+        ) from None
 
 
 def _one(source: str, candidate: Candidate, target: Path, dry_run: bool, offset: float = 0.0) -> GeneratedClip:

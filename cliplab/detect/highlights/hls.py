@@ -131,11 +131,13 @@ class _Reader:
             self.header = self._absolute(attributes.get("URI", ""))
             self.header_range = self._range(attributes["BYTERANGE"]) if "BYTERANGE" in attributes else None
         elif tag == "#EXT-X-KEY" and attributes.get("METHOD", "NONE") != "NONE":
-            raise MediaError(f"{self.url}: is encrypted ({attributes['METHOD']:.20}). Give one without.")
+            raise MediaError(
+                f"{self.url}: is encrypted ({attributes['METHOD']:.20}). Give a playlist without encryption."
+            )
         elif tag == "#EXT-X-STREAM-INF":
             self.bits = int(_number(attributes.get("BANDWIDTH", "0")))
         elif tag == "#EXT-X-MEDIA" and attributes.get("TYPE") == "AUDIO" and attributes.get("URI"):
-            self.notes.append("the playlist has sound in playlists of its own, which is not heard")
+            self.notes.append("the playlist has sound in separate playlists, which are not analysed")
 
     def playlist(self) -> Playlist:
         return Playlist(
@@ -148,7 +150,7 @@ class _Reader:
             self.bits = None
             return
         if len(self.segments) >= _MOST_SEGMENTS:
-            raise MediaError(f"{self.url}: names over {_MOST_SEGMENTS} segments. Give a playlist of a shorter stretch.")
+            raise MediaError(f"{self.url}: lists more than {_MOST_SEGMENTS} segments. Give a shorter playlist.")
         made = Segment(
             self.sequence, url, self.seconds, self.discontinuity, self.header, self.byte_range, self.header_range
         )
@@ -162,7 +164,7 @@ class _Reader:
         except ValueError:
             url = ""
         if not url.startswith(("http://", "https://")):
-            raise MediaError(f"{self.url}: leads to {address!r:.80}, which is not HTTP and is not followed.")
+            raise MediaError(f"{self.url}: refers to {address!r:.80}, which is not HTTP(S) and is not opened.")
         return url
 
     def _range(self, value: str) -> tuple[int, int]:
@@ -214,20 +216,20 @@ class Fetcher:
             MediaError: It cannot be read, or is larger than allowed.
         """
         if not url.startswith(("http://", "https://")):
-            raise MediaError(f"{url}: is not HTTP and is not followed.")
+            raise MediaError(f"{url}: is not HTTP(S) and is not opened.")
         try:
             with self._opener.open(self.request(url, byte_range), timeout=_TIMEOUT_SECONDS) as answer:
                 data = answer.read(most_bytes + 1)
                 final = answer.url
         except urllib.error.HTTPError as error:
-            raise MediaError(f"{url}: the server answers {error.code} {error.reason}. Check the address.") from None
+            raise MediaError(f"{url}: the server answered {error.code} {error.reason}. Check the address.") from None
         except (OSError, ValueError, urllib.error.URLError) as error:
             reason = getattr(error, "reason", error)
             raise MediaError(f"{url}: cannot be reached ({reason}). Check the address and the network.") from None
         except Exception as error:  # of http.client: a server that does not speak HTTP or hangs up
-            raise MediaError(f"{url}: was not sent whole ({error}). Try again.") from None
+            raise MediaError(f"{url}: was not received completely ({error}). Try again.") from None
         if len(data) > most_bytes:
-            raise MediaError(f"{url}: is larger than {most_bytes >> 20} MB, which is not read.")
+            raise MediaError(f"{url}: is larger than {most_bytes >> 20} MB, the maximum.")
         return bytes(data), str(final)
 
     def playlist(self, url: str) -> tuple[Playlist, str]:
@@ -242,7 +244,7 @@ class Fetcher:
             if not found.variants:
                 return found, url
             url = max(found.variants)[1]
-        raise MediaError(f"{url}: is a playlist of playlists of playlists, which is not followed.")
+        raise MediaError(f"{url}: has more than two levels of playlists, which is not supported.")
 
     def segment(self, segment: Segment, is_stopped: Callable[[], bool] = lambda: False) -> bytes:
         """The bytes of a segment, with its header before it. What fails is tried again, later each time.
@@ -270,7 +272,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if not newurl.startswith(("http://", "https://")):
-            raise MediaError(f"{req.full_url}: redirects to {newurl!r:.80}, which is not HTTP and is not followed.")
+            raise MediaError(f"{req.full_url}: redirects to {newurl!r:.80}, which is not HTTP(S) and is not opened.")
         made = self._fetcher.request(newurl)
         if req.has_header("Range"):
             made.add_header("Range", req.get_header("Range"))
@@ -290,7 +292,7 @@ def new_segments(
     Args:
         fetcher: Reads the playlist.
         url: Of the playlist.
-        stall_seconds: How long no segment may come before the stream is taken to have ended.
+        stall_seconds: How long no segment may come before the stream is treated as ended.
         on_note: Receives a sentence about stalls and lost segments.
         is_stopped: Asked between requests.
 
@@ -305,7 +307,7 @@ def new_segments(
     while True:
         first = playlist.segments[0].sequence if playlist.segments else None
         if following is not None and first is not None and first < following - _MOST_SEGMENTS // 100:
-            on_note("the stream began anew: its numbers are those of another playlist")
+            on_note("the stream restarted: its segment numbers belong to another playlist")
             following = first
         for segment in playlist.segments:
             if following is not None and segment.sequence < following:
@@ -317,7 +319,7 @@ def new_segments(
         if playlist.ended or is_stopped():
             return
         if time.monotonic() - last_news > stall_seconds:
-            on_note(f"no segment for {stall_seconds:g} s: the stream is taken to have ended")
+            on_note(f"no segment for {stall_seconds:g} s: the stream is treated as ended")
             return
         # RFC 8216, 6.3.4: half the target duration where nothing has changed.
         time.sleep(min(playlist.target_seconds / 2, 2.0))

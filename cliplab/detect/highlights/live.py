@@ -66,7 +66,7 @@ def follow_highlights(
         kept_seconds: How much of the stream is kept.
         stall_seconds: How long no segment may come before the stream is taken to have ended.
         stage2: A model that drops candidates; None: none.
-        ratings: Models of ratings; None: none.
+        ratings: Rating models; None: none.
         check_url: Called with each address before it is asked, those in playlists and redirects too; raises where it
             must not be.
         on_ready: Called with each candidate when it can be cut.
@@ -167,7 +167,7 @@ class _Follower:
                 container, self.found, offset=self._offset, origin=self._origin, source=segment.url
             )
             if self._signature and reader.signature != self._signature:
-                self.note("the stream changes its size, codec or sound; clips end there")
+                self.note("the stream changes its size, codec or sound; clips end at that point")
             self._signature = reader.signature
             for _ in reader.read():
                 pass

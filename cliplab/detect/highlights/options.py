@@ -71,7 +71,8 @@ class HighlightOptions:
             if name not in BEFORE_SHARES:
                 hint = did_you_mean(name, BEFORE_SHARES)
                 raise ConfigError(
-                    f"before_shares has {name!r}, and the kinds of events are {', '.join(BEFORE_SHARES)}{hint}"
+                    f"before_shares has {name!r}, which is not a kind of event; allowed: "
+                    f"{', '.join(BEFORE_SHARES)}{hint}"
                 )
             _require(f"before_shares of {name}", share, 0.0, 1.0)
         for name, value in self.headers.items():
@@ -116,7 +117,7 @@ def parse_shares(text: str) -> dict[str, float]:
         except ValueError:
             shares[name.strip()] = math.nan
         if not math.isfinite(shares[name.strip()]):
-            raise ConfigError(f"shares before the peak are written cheer=0.7,motion=0.5, got {part!r:.60}")
+            raise ConfigError(f"shares before the peak must have the form cheer=0.7,motion=0.5, got {part!r:.60}")
     return shares
 
 
@@ -133,6 +134,6 @@ def parse_headers(lines: list[str]) -> dict[str, str]:
     for line in lines:
         name, sign, value = line.partition(":")
         if not sign or not name.strip():
-            raise ConfigError("a header is written NAME: VALUE; got a line without a name or a colon")
+            raise ConfigError("a header must have the form NAME: VALUE; got a line without a name or a colon")
         headers[name.strip()] = value.strip()
     return headers

@@ -58,7 +58,7 @@ def stream_of_page(page: str, on_note: Callable[[str], object] | None = None) ->
         said = _run([program, *command[1:]])
         if isinstance(said, str) and said.startswith(("http://", "https://")):
             if on_note is not None:
-                on_note(f"{command[0]} names the stream of this page")
+                on_note(f"{command[0]} found the stream of this page")
             return said
         failures.append(f"{command[0]}: {said if isinstance(said, str) else said.decode()}")
     if not failures:
@@ -84,7 +84,9 @@ def _run(command: list[str]) -> str | bytes:
     if done.returncode == 0 and lines:
         return lines[0]
     words = done.stderr.decode("utf-8", "replace").strip() or done.stdout.decode("utf-8", "replace").strip()
-    shown = terminal_text(words[-_MOST_SHOWN:], one_line=True) or f"ended with {done.returncode} and said nothing"
+    shown = (
+        terminal_text(words[-_MOST_SHOWN:], one_line=True) or f"exited with code {done.returncode} without a message"
+    )
     return shown.encode()
 
 
@@ -104,5 +106,5 @@ def stream_address(source: str, on_note: Callable[[str], object] | None = None) 
         found = stream_of_page(source, on_note)
         if is_playlist(found):
             return found
-        raise MediaError(f"{source}: leads to a file, not to a stream: {found:.200}. Download it, and name the file.")
+        raise MediaError(f"{source}: leads to a file, not to a stream: {found:.200}. Download it, and give the file.")
     return None

@@ -23,7 +23,7 @@ def candidate_features(candidate: Candidate) -> dict[str, Any]:
 
 
 class RatingOrder:
-    """Expects stars of candidates with the models of ratings in a file, which is read again when it changes."""
+    """Expects stars of candidates with the rating models in a file, which is read again when it changes."""
 
     def __init__(self, path: str | Path) -> None:
         """Nothing is read here.

@@ -142,13 +142,13 @@ class ContainerReader:
             except StopIteration:
                 break
             except av.ExitError:
-                self.found.note("nothing came for so long that the source is taken to have ended")
+                self.found.note("no data arrived for a long time, so the source is treated as ended")
                 break
             except (av.FFmpegError, OSError, IndexError) as error:
                 if isinstance(error, MemoryError):
                     raise
                 errors += 1
-                self.found.note(f"the source could not be read on at one point ({ffmpeg_reason(error)})")
+                self.found.note(f"reading failed at one point in the source ({ffmpeg_reason(error)})")
                 if errors > _MOST_READ_ERRORS:
                     break
                 packets = self.container.demux(streams)
@@ -309,7 +309,7 @@ def _audio(container: Any, found: Pass, source: str) -> Any:
     streams, wanted = container.streams.audio, found.options.audio_stream
     if wanted is not None and not 0 <= wanted < len(streams):
         count = "no sound stream" if not streams else f"sound streams 0 to {len(streams) - 1}"
-        raise ConfigError(f"{source}: has {count}; got audio_stream {wanted}. Name one that it has")
+        raise ConfigError(f"{source}: has {count}; got audio_stream {wanted}. Choose one that it has")
     if not streams:
         found.note("there is no sound: level, onsets, crowd and speech are unknown")
         return None

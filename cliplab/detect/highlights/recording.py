@@ -117,7 +117,9 @@ class Recording:
         """
         among = [one for one in self._kept if one.end > start and one.start < end]
         if not among:
-            raise MediaError(f"the stream from {start:.1f} s to {end:.1f} s is not kept any more. Keep more of it.")
+            raise MediaError(
+                f"the stream from {start:.1f} s to {end:.1f} s is no longer stored. Keep a longer part of the stream."
+            )
         middle = min(range(len(among)), key=lambda place: abs((among[place].start + among[place].end) / 2 - peak))
         first = last = middle
         while first > 0 and among[first - 1].signature == among[middle].signature:

@@ -52,7 +52,7 @@ def stage2_model(environment: Mapping[str, str] | None = None, folder: str | Pat
     model = values.get(MODEL_KEY, "").strip() or str(Path(folder) / DEFAULT_MODELS)
     if not Path(model).exists():
         raise ConfigError(
-            f"{SWITCH} is true and there is no model at {model}. Name a bundle or a folder with a manifest in "
+            f"{SWITCH} is true, but there is no model at {model}. Give a bundle or a folder with a manifest in "
             f"{MODEL_KEY}, or set {SWITCH}=false"
         )
     return model
@@ -161,7 +161,10 @@ class Stage2:
                     clips = video.clips(_spec(adapter), max(one.start - offset, 0.0), one.end - offset)
                     score = _best_score(adapter, places, clips)
                 except MediaError as error:
-                    score, notes = math.nan, [*notes, f"stage 2 could not look at {one.start:.2f} s ({error})"]
+                    score, notes = (
+                        math.nan,
+                        [*notes, f"stage 2 could not score the candidate at {one.start:.2f} s ({error})"],
+                    )
                 if math.isnan(score):
                     kept.append(one)
                 elif score >= self.least:
@@ -181,7 +184,7 @@ def _highlight_labels(adapter: BaseModelAdapter, label: str | None) -> list[int]
     found = [place for place, name in enumerate(names) if name.lower().replace("_", "-") not in _BACKGROUND]
     if not found or len(found) == len(names):
         raise ConfigError(
-            "the model does not say which of its labels means a highlight. Name it with --stage2-label; it has "
+            "it is unknown which label of the model means a highlight. Give it with --stage2-label; the model has "
             f"{', '.join(names[:20])}"
         )
     return found

@@ -68,7 +68,7 @@ def work(
         database: The clip database.
         stage2: A model that drops and orders candidates; where it follows a manifest, a promoted model is used from the
             next candidates on.
-        ratings: Models of ratings, read again when they change.
+        ratings: Rating models, read again when they change.
         once: End when the queue is empty.
         on_job: Called with "begun", "done" or "failed" and what is known of the job.
         on_note: Called with a sentence about what is odd.
@@ -216,7 +216,7 @@ def _read(path: Path) -> Job:
     unknown = sorted(set(value) - {"source", *_KEYS})
     if unknown:
         raise ConfigError(
-            f"{path.name}: {unknown[0]!r:.40} is not an option of a job; it has source, {', '.join(_KEYS)}"
+            f"{path.name}: {unknown[0]!r:.40} is not an option of a job; allowed: source, {', '.join(_KEYS)}"
         )
     given = {name: value[name] for name in _KEYS if name in value}
     headers = given.pop("headers", {})
@@ -237,7 +237,7 @@ class _Folders:
             for folder in (self.working, self.done, self.failed):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"{queue}: cannot be a queue ({error.strerror}). Name another folder") from None
+            raise StorageError(f"{queue}: cannot be used as a queue ({error.strerror}). Use another folder") from None
 
     def waiting(self) -> list[Path]:
         """Jobs in the order of their names, first those that another worker left."""

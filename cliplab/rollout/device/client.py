@@ -61,7 +61,9 @@ class DeviceOptions:
 
     def __post_init__(self) -> None:
         if not 1 <= self.poll_seconds <= 24 * 3600:
-            raise ConfigError(f"poll_seconds is {self.poll_seconds:g} and must be 1 to 86400. Give --poll-seconds 60")
+            raise ConfigError(
+                f"poll_seconds is {self.poll_seconds:g}; it must be 1 to 86400, such as --poll-seconds 60"
+            )
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class DeviceClient:
         self._warnings: list[str] = list(self._state.notices)
         self._queue = ReportQueue(private / "reports")
         if self._state.sequence == 1 and (lost := self._queue.clear()):
-            self._warnings.append(f"{lost} waiting reports of the former identity are dropped.")
+            self._warnings.append(f"{lost} waiting reports of the previous identity are dropped.")
         self._telemetry = Telemetry(private, self._state, self._queue, self._warnings.append)
         self._repository = TrustedRepository(private / "trust", self._connection, self._state)
         self._updater = Updater(options.models, private, self._state, self._telemetry, check)
@@ -227,7 +229,8 @@ class DeviceClient:
         fingerprint = self._repository.trust(self.options.root)
         if fingerprint is not None:
             self._warnings.append(
-                f"first contact: the keys of {self.options.registry} are trusted from now on, unseen (root.json has "
+                f"first contact: the keys of {self.options.registry} are trusted from now on without verification "
+                "(root.json has "
                 "SHA-256 "
                 f"{fingerprint}). Compare it on the registry, or give --root FILE on the first run."
             )

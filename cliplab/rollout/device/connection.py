@@ -179,10 +179,10 @@ class RegistryConnection:
         while block := response.read1(BLOCK_BYTES):
             received += len(block)
             if received > max_bytes:
-                raise UnreachableError(f"{self.url}: sent more than the {max_bytes} bytes that are taken here")
+                raise UnreachableError(f"{self.url}: sent more than {max_bytes} bytes, the maximum")
             yield block
         if expected is not None and received < expected:
-            raise UnreachableError(f"{self.url}: the answer ended after {received} of {expected} bytes")
+            raise UnreachableError(f"{self.url}: the response ended after {received} of {expected} bytes")
         response.close()  # it was read to its end, so that the connection can be used again
 
     def file_seconds(self, size_bytes: int) -> float:

@@ -70,7 +70,7 @@ def check_model(model: Path, golden: Mapping[str, Any] | None, seconds: float = 
         _end(process)
     if process.returncode == -signal.SIGKILL:
         raise DeviceError(
-            f"{model}: the check of its golden clip was killed, as a system does that is short of memory."
+            f"{model}: the check of its golden clip was killed, probably because the system ran out of memory."
         )
     return _result(process.returncode, output, errors)
 
@@ -82,7 +82,7 @@ def _result(code: int, output: bytes, errors: bytes) -> CheckResult:
     except (ValueError, IndexError, KeyError, TypeError):
         reason = f"signal {-code}" if code < 0 else f"exit code {code}"
         last = (errors.decode("utf-8", "replace").strip().splitlines() or [""])[-1]
-        return CheckResult(False, f"it ended the process that predicted its golden clip ({reason}) {last}".strip())
+        return CheckResult(False, f"it crashed the process that predicted its golden clip ({reason}) {last}".strip())
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -46,7 +46,7 @@ def check(model: str, golden: dict[str, Any] | None) -> tuple[bool, str]:
     except AdapterError as error:
         return False, str(error)
     except (KeyError, TypeError, ValueError) as error:
-        return False, f"its golden scores have a form that this version does not know ({error})"
+        return False, f"its golden scores have a format that this version does not know ({error})"
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ class InstalledModel:
     def __init__(self, folder: Path, name: str) -> None:
         if not _PART.fullmatch(name):
             raise DeviceError(
-                f"the registry names a model {name!r:.100}, which cannot be the name of a folder here: A-Z a-z 0-9 . "
+                f"the registry has a model named {name!r:.100}, which cannot be the name of a folder: A-Z a-z 0-9 . "
                 "_ + - "
                 "are allowed. Rename it in the registry."
             )
@@ -186,7 +186,7 @@ class InstalledModel:
     def _file_name(self, version: str, sha256: str) -> str:
         name = f"{self.name}-v{version}.tflite" if _PART.fullmatch(version) else f"{sha256[:16]}.tflite"
         path = self.folder / name
-        if path.exists() and sha256_file(path) != sha256:  # a version that was made anew, or a damaged file in use
+        if path.exists() and sha256_file(path) != sha256:  # a version that was made again, or a damaged file in use
             name = f"{Path(name).stem}-{sha256[:8]}.tflite"
         return name
 

@@ -114,7 +114,7 @@ def device_status(models: str | Path | None = None) -> dict[str, Any]:
         name, client = str(state["name"]), str(state["client_id"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
-            f"{path}: no device has run here, or its state is damaged ({type(error).__name__}). Name its --models "
+            f"{path}: no device has run here, or its state is damaged ({type(error).__name__}). Give its --models "
             "folder, "
             "or start it: cliplab device run --name NAME --registry URL"
         ) from None
@@ -157,7 +157,8 @@ def _token(path: str | Path | None) -> str | None:
         raise ConfigError(f"{path}: the device's token cannot be read ({error}). Give --token-file FILE") from None
     if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigError(
-            f"{path}: does not hold a device's token, which is one word. Make one: cliplab registry device add NAME"
+            f"{path}: does not contain a device's token, which is one word. Create one: cliplab registry device add "
+            "NAME"
         )
     return token
 

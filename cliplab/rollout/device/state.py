@@ -141,7 +141,7 @@ class DeviceState:
             return fresh
         except (OSError, ValueError, RecursionError) as error:
             raise DeviceError(
-                f"{self._path}: is damaged ({error}). Move it away: the device then begins with a new identity, and "
+                f"{self._path}: is damaged ({error}). Move it away: the device then starts with a new identity, and "
                 "keeps "
                 "its models and the root that it trusts."
             ) from None

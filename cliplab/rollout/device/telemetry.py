@@ -211,5 +211,7 @@ class Telemetry:
         }
         dropped = self._queue.put(self._state.name, report)
         if dropped:
-            self._on_warning(f"{dropped} reports were dropped: the registry was away for longer than they are kept.")
+            self._on_warning(
+                f"{dropped} reports were dropped: the registry was unreachable for longer than reports are kept."
+            )
         self._state.next_sequence()

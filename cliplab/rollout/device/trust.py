@@ -152,7 +152,7 @@ class TrustedRepository:
         if info is None:
             return None
         if info.length > DOCUMENT_BYTES:
-            raise UntrustedError(f"{target}: has {info.length} bytes and {DOCUMENT_BYTES} are allowed.")
+            raise UntrustedError(f"{target}: has {info.length} bytes; {DOCUMENT_BYTES} are allowed.")
         updater = self._refreshed()
         try:
             path = updater.find_cached_target(info) or updater.download_target(info)
@@ -164,7 +164,7 @@ class TrustedRepository:
         except OSError as error:
             raise storage_error(self._folder, error) from error
         except (ValueError, RecursionError) as error:
-            raise UntrustedError(f"{target}: is signed and is not JSON ({error}).") from error
+            raise UntrustedError(f"{target}: is signed but is not JSON ({error}).") from error
 
     def info(self, target: str) -> TargetFile | None:
         """What is signed about a file: length and digests; None where the registry has no such target.
@@ -264,8 +264,10 @@ class TrustedRepository:
 
     def _restored(self, what: str) -> str:
         return (
-            f"{self._connection.url}: presents an older state than this device has seen ({what}): a registry that was "
-            "restored from a backup, or a rollback attack. The model in use stays. After a restore, publish until the "
+            f"{self._connection.url}: presents an older state than this device has seen ({what}): either the registry "
+            "was "
+            "restored from a backup, or this is a rollback attack. The model in use stays. After a restore, publish "
+            "until the "
             "versions are above those that were seen; docs/guides/devices.md has the steps."
         )
 
@@ -275,8 +277,8 @@ class TrustedRepository:
         if isinstance(error, tuf_errors.ExpiredMetadataError):
             return self._expired(error)
         return (
-            f"{self._connection.url}: sent metadata that its keys have not signed as they should ({error}). "
-            "The model in use stays; nothing that was sent is used."
+            f"{self._connection.url}: sent metadata without valid signatures of its keys ({error}). "
+            "The model in use stays; the received data are not used."
         )
 
     def _expired(self, error: Exception) -> str:
@@ -290,7 +292,7 @@ class TrustedRepository:
                 f"The registry's clock says {datetime.fromtimestamp(server, UTC):%Y-%m-%d %H:%M} UTC: set the clock of "
                 "this device (timedatectl set-ntp true), or that of the registry."
             )
-        return text + "Renew them on the registry; if they are new there, somebody holds back what it sends."
+        return text + "Renew them on the registry; if they are already new there, somebody may be blocking updates."
 
 
 class _Fetcher(FetcherInterface):
@@ -342,7 +344,7 @@ def _signing_time(updater: Updater) -> float | None:
 
 def _download_problem(url: str, error: Exception) -> UnreachableError | UntrustedError:
     if isinstance(error, tuf_errors.DownloadLengthMismatchError):
-        return UntrustedError(f"{url}: sent more than was signed or is allowed ({error}). Nothing of it is used.")
+        return UntrustedError(f"{url}: sent more than was signed or is allowed ({error}). It is not used.")
     status = getattr(error, "status_code", None)
     cause = error.__cause__
     return cause if isinstance(cause, UnreachableError) else UnreachableError(f"{url}: {error}", status)
@@ -353,5 +355,5 @@ def _read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise StorageError(
-            f"{path}: the trusted root cannot be read ({error.strerror}). Name the registry's root.json."
+            f"{path}: the trusted root cannot be read ({error.strerror}). Give the registry's root.json."
         ) from error

@@ -59,7 +59,7 @@ class Updater:
         self._whole: dict[Path, tuple[int, int, int]] = {}
 
     def repair(self, name: str) -> str | None:
-        """Go back where the file in use is damaged; the registry's version is then downloaded anew.
+        """Go back where the file in use is damaged; the registry's version is then downloaded again.
 
         Args:
             name: The model.
@@ -72,7 +72,7 @@ class Updater:
         if current is None or self._is_whole(model, current):
             return None
         returned = model.go_back(self._state.trusted_now())
-        state = f"{name} {returned.version} is in use again" if returned else "it must be downloaded anew"
+        state = f"{name} {returned.version} is in use again" if returned else "it must be downloaded again"
         return f"{name} {current.version}: its file on this disk is damaged; {state}."
 
     def after_crashes(self, crashes: list[ReadLoop]) -> list[str]:
@@ -163,14 +163,15 @@ class Updater:
         """The wanted file, verified and checked, under a name of its own."""
         if wanted.format != "tflite":
             raise RefusedModelError(
-                f"{wanted.model} {wanted.version}: is a {wanted.format}, and a device runs a .tflite. Convert it "
+                f"{wanted.model} {wanted.version}: is a {wanted.format}, but a device runs a .tflite. Convert it "
                 "(cliplab "
                 "convert) and upload that."
             )
         info = repository.info(wanted.target)
         if info is None or info.hashes.get("sha256") != wanted.sha256:
             raise UntrustedError(
-                f"{wanted.target}: the registry's documents and its signed list of files differ. Nothing of it is used."
+                f"{wanted.target}: the registry's documents and its signed list of files differ. The version is not "
+                "used."
             )
         part, whole = (self._downloads / f"{wanted.sha256}{suffix}" for suffix in (".part", ".tflite"))
         if whole.exists():  # a stopped round left it; nothing is believed of what lies on the disk
@@ -211,9 +212,9 @@ class Updater:
 
     def _take_back(self, model: InstalledModel, current: InstalledVersion, reason: str) -> list[str]:
         if model.previous() is None:
-            return [f"{model.name} {current.version}: {reason}, and no earlier version is here to go back to."]
+            return [f"{model.name} {current.version}: {reason}, and there is no earlier version to roll back to."]
         # Remembered first: a kill in between must not install it again.
-        self._state.get("refused")[current.sha256] = f"was taken back on this device: {reason}"
+        self._state.get("refused")[current.sha256] = f"was rolled back on this device: {reason}"
         self._state.save()
         returned = model.go_back(self._state.trusted_now())
         if returned is None:

@@ -71,7 +71,7 @@ def wanted_versions(
                 chosen[name] = _wanted(name, _candidate(rollout), str(rollout["id"]))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UntrustedError(
-            f"the registry's documents have a form that this version does not know ({error!r}). Update cliplab on "
+            f"the registry's documents have a format that this version does not know ({error!r}). Update cliplab on "
             "this device."
         ) from error
     return [chosen[name] for name in sorted(chosen)]

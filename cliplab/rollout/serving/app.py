@@ -134,7 +134,8 @@ class Guard:
         if device is None:
             raise RequestError(
                 401,
-                "a device's token is needed: Authorization: Bearer TOKEN. Make one on the registry: cliplab registry "
+                "a device's token is required: Authorization: Bearer TOKEN. Create one on the registry: cliplab "
+                "registry "
                 "device "
                 "add NAME",
                 {"WWW-Authenticate": "Bearer"},
@@ -210,7 +211,7 @@ async def example(request: Request) -> Response:
     fleet.rates.take(device)
     if fleet.example_slots.locked():
         raise RequestError(
-            429, f"{MAX_EXAMPLES_AT_ONCE} examples are being taken. Send it again later", {"Retry-After": "10"}
+            429, f"{MAX_EXAMPLES_AT_ONCE} examples are being received. Send it again later", {"Retry-After": "10"}
         )
     async with fleet.example_slots:
         body = await _read_body(request, EXAMPLE_BYTES)
@@ -222,7 +223,7 @@ def _device(request: Request) -> str:
     named, shown = request.path_params["device"], request.scope["device"]
     if shown is not None and shown != named:
         raise RequestError(
-            403, f"this token is that of {shown}, and the request is of {named[:64]!r}. Use its own token"
+            403, f"this token belongs to {shown}, but the request is from {named[:64]!r}. Use its own token"
         )
     return check_device_name(named)
 
@@ -232,7 +233,7 @@ async def _read_body(request: Request, max_bytes: int) -> bytearray:
     async for chunk in request.stream():
         body += chunk
         if len(body) > max_bytes:
-            raise RequestError(413, f"what is sent here has at most {max_bytes} bytes")
+            raise RequestError(413, f"the body is too large; at most {max_bytes} bytes are allowed")
     return body
 
 
@@ -240,11 +241,11 @@ def _as_request_error(scope: Scope, error: Exception) -> RequestError:
     if isinstance(error, RequestError):
         return error
     if isinstance(error, HTTPException):
-        what = {404: "there is nothing at this path", 405: f"{scope['method']} is not for this path"}
+        what = {404: "there is nothing at this path", 405: f"{scope['method']} is not allowed for this path"}
         return RequestError(error.status_code, what.get(error.status_code, error.detail), error.headers)
     if isinstance(error, ReportError):
         return RequestError(400, str(error))
     if isinstance(error, AdapterError):
         return to_request_error(error)
     _log.error("a request failed: %s %s", scope["method"], scope["path"], exc_info=error)
-    return RequestError(500, "this is a fault of the registry, whose log has the details")
+    return RequestError(500, "internal error; the registry's log has the details")

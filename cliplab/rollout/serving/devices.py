@@ -53,7 +53,8 @@ def add_device(folder: Path, name: str, *, replace: bool = False) -> str:
     with _changing(folder) as devices:
         if name in devices and not replace:
             raise ConfigError(
-                f"{name}: has a token since {devices[name]['added']}. Use --replace to make another, or choose "
+                f"{name}: already has a token, since {devices[name]['added']}. Use --replace to create a new one, or "
+                "choose "
                 "another name"
             )
         token = secrets.token_urlsafe(24)
@@ -74,7 +75,7 @@ def remove_device(folder: Path, name: str) -> None:
     """
     with _changing(folder) as devices:
         if name not in devices:
-            raise ConfigError(f"{name!r:.100}: no such device has a token{nearest_hint(name, devices)}")
+            raise ConfigError(f"{name!r:.100}: no device of this name has a token{nearest_hint(name, devices)}")
         del devices[name]
 
 
@@ -131,7 +132,9 @@ class DeviceTokens:
 @contextmanager
 def _changing(folder: Path) -> Iterator[dict[str, Any]]:
     def busy(holder: str) -> StorageError:
-        return StorageError(f"{folder / DEVICES_NAME}: {holder} is changing it for {_LOCK_SECONDS:.0f} s. Try again")
+        return StorageError(
+            f"{folder / DEVICES_NAME}: {holder} has been changing it for {_LOCK_SECONDS:.0f} s. Try again"
+        )
 
     with file_lock(folder / f".{DEVICES_NAME}.lock", busy=busy, wait=_LOCK_SECONDS):
         devices = _read(folder / DEVICES_NAME)

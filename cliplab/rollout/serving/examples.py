@@ -60,7 +60,7 @@ class ExampleStore:
             if self._bytes + len(body) > self._max_bytes:
                 raise RequestError(
                     507,
-                    f"the registry keeps {self._max_bytes} bytes of examples. Label those in its folder "
+                    f"the registry keeps {self._max_bytes} bytes of examples, the maximum. Label those in its folder "
                     "examples and move them away",
                 )
             try:
@@ -82,12 +82,12 @@ def _parsed(device: str, body: bytes) -> tuple[dict[str, Any], bytes]:
         if not isinstance(facts, Mapping) or not isinstance(facts.get("name"), str):
             raise ValueError("its first line must be a JSON object with a name")
         if not _NAME.fullmatch(facts["name"]):
-            raise ValueError("its name is not one that a device gives")
+            raise ValueError("its name is not a valid name of a device's example")
         if facts.get("suffix") not in _MARKS:
             raise ValueError(f"its suffix must be one of {', '.join(_MARKS)}")
         at, mark = _MARKS[facts["suffix"]]
         if data[at : at + len(mark)] != mark:
-            raise ValueError(f"its bytes are not those of a {facts['suffix']} file")
+            raise ValueError(f"its content is not a {facts['suffix']} file")
     except (ValueError, RecursionError, AdapterError) as error:
         raise RequestError(400, f"example of device {device[:64]}: {error}") from None
     return dict(facts), data

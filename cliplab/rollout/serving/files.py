@@ -111,9 +111,7 @@ def _range(request: Request, size: int, tag: str) -> tuple[int, int, int]:
     else:
         start, end = int(wanted[1]), min(size, int(wanted[2]) + 1) if wanted[2] else size
     if start >= end:
-        raise RequestError(
-            416, f"the range is outside of the file's {size} bytes", {"Content-Range": f"bytes */{size}"}
-        )
+        raise RequestError(416, f"the range is outside the file's {size} bytes", {"Content-Range": f"bytes */{size}"})
     return start, end, 206
 
 

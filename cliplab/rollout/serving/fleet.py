@@ -44,7 +44,7 @@ def registry_serve(
         MissingExtraError: The ``http`` or the ``registry`` extra is not installed.
     """
     if (certificate is None) != (key is None):
-        raise ConfigError("certificate and key go together. Give --certificate FILE --key FILE, or neither")
+        raise ConfigError("certificate and key must be given together. Give --certificate FILE --key FILE, or neither")
     # The database and the web server belong to extras.
     from cliplab.registry import open_registry
     from cliplab.rollout.serving.server import serve

@@ -62,7 +62,7 @@ class ReportIntake:
             self._waiting.put_nowait(item)
         except asyncio.QueueFull:
             raise RequestError(
-                429, f"{MAX_WAITING} reports wait. Send it again later", {"Retry-After": str(RETRY_SECONDS)}
+                429, f"{MAX_WAITING} reports are waiting. Send it again later", {"Retry-After": str(RETRY_SECONDS)}
             ) from None
         try:
             return await item.done
@@ -126,7 +126,8 @@ class Rates:
             self._buckets[device] = (left, now)
             raise RequestError(
                 429,
-                f"device {device}: sends more than {BURST} at once and one in {REFILL_SECONDS:g} s. Wait, then go on",
+                f"device {device}: sends more than {BURST} reports at once and one every {REFILL_SECONDS:g} s. Wait, "
+                "then continue",
                 {"Retry-After": str(RETRY_SECONDS)},
             )
         self._buckets[device] = (left - 1, now)

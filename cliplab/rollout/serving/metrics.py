@@ -39,7 +39,7 @@ class FleetMetrics:
         )
         self.request_seconds = Histogram(
             "cliplab_registry_request_seconds",
-            "From a request's head to its answer's end.",
+            "Seconds from a request's head to the end of its response.",
             ("operation",),
             buckets=_SECONDS,
             registry=own,

@@ -60,13 +60,14 @@ def serve(
 def _require_ready(registry: Registry, fleet: Fleet, host: str) -> None:
     if not (registry.tuf_folder / "metadata" / "timestamp.json").is_file():
         raise ConfigError(
-            f"{registry.name}: nothing is published yet. Make keys and publish: cliplab registry init, then cliplab "
+            f"{registry.name}: nothing is published yet. Create keys and publish: cliplab registry init, then cliplab "
             "registry "
             "publish"
         )
     if not is_loopback(host) and not len(fleet.tokens):
         raise ConfigError(
-            f"host is {host}, which other machines reach, and no device has a token. Make one for each device (cliplab "
+            f"host is {host}, which other machines can reach, but no device has a token. Create one for each device "
+            "(cliplab "
             "registry device add NAME), or listen on 127.0.0.1"
         )
 
@@ -75,7 +76,7 @@ def _use_certificate(config: uvicorn.Config, certificate: Path, key: Path) -> No
     config.ssl_certfile, config.ssl_keyfile = str(certificate), str(key)
     for path in (certificate, key):
         if not path.is_file():
-            raise ConfigError(f"{path}: there is no such file. Name the PEM file of the certificate and of its key")
+            raise ConfigError(f"{path}: there is no such file. Give the PEM files of the certificate and of its key")
 
 
 class _Server(SignalServer):
@@ -134,7 +135,7 @@ class _Server(SignalServer):
             except AdapterError as error:
                 self._on_warning(f"{name}: {error}")
             except Exception as error:  # one task of the clock must not end the others
-                _log.exception("the clock of the registry")
+                _log.exception("the registry's periodic work failed")
                 self._on_warning(f"{name}: unexpected {type(error).__name__}: {error}")
 
     def _forget(self) -> None:

@@ -70,7 +70,7 @@ def download(request: Request) -> Response:
 def archive(request: Request) -> Response:
     """Answer ``GET /browse/zip?id=1&id=2``: the files of up to 50 clips in one zip."""
     if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise RequestError(403, "a zip is made for this studio's own pages only, since it takes room on the disk")
+        raise RequestError(403, "a zip can only be requested from this studio's own pages, since it needs disk space")
     studio = studio_of(request)
     numbers = [_whole(text) for text in request.query_params.getlist("id")]
     if not 0 < len(numbers) <= _PAGE:
@@ -120,7 +120,7 @@ def reel(request: Request) -> Response:
     studio, name = studio_of(request), request.path_params["reel"]
     path = _reel_path(studio, name) if _REEL.fullmatch(name) else None
     if path is None or not path.is_file():
-        raise RequestError(404, "there is no such reel any more. Make it again")
+        raise RequestError(404, "this reel no longer exists. Make it again")
     audit(studio, "reel downloaded", {"reel": name})
     return FileResponse(path, media_type="application/octet-stream", filename="reel.mp4")
 
@@ -141,7 +141,7 @@ def _zip(studio: Studio, numbers: Sequence[int]) -> Path:
     files = [clip_file(studio, number) for number in numbers]
     total = sum(path.stat().st_size for path, _ in files)
     if total > _MOST_BYTES:
-        raise RequestError(413, f"these clips are {total:,} bytes, and a zip holds {_MOST_BYTES:,}. Choose fewer")
+        raise RequestError(413, f"these clips have {total:,} bytes; a zip may have {_MOST_BYTES:,}. Choose fewer")
     handle, name = tempfile.mkstemp(prefix="cliplab-clips-", suffix=".zip")
     try:
         with os.fdopen(handle, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as made:
@@ -155,7 +155,7 @@ def _zip(studio: Studio, numbers: Sequence[int]) -> Path:
 
 def _whole(text: str) -> int:
     if not text.isdecimal() or len(text) > 12:
-        raise RequestError(400, f"clips are named by their numbers, got {text[:40]!r}")
+        raise RequestError(400, f"clips must be given by their numbers, got {text[:40]!r}")
     return int(text)
 
 

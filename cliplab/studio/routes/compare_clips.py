@@ -20,7 +20,7 @@ _PAIRS = 10
 def _available(studio: Studio) -> str | None:
     missing = why_no_clips(studio)
     if missing is None and len(clips_of(studio)[0].list_clips(2)) < 2:
-        return "There is one clip only, and two are compared. Register more clips in clips.db."
+        return "There is only one clip, but a comparison needs two. Register more clips in clips.db."
     return missing
 
 

@@ -71,7 +71,7 @@ async def analyze(request: Request) -> Response:
 def _analyze(studio: Studio, body: Mapping[str, Any]) -> Response:
     text = body["source"].strip() if isinstance(body["source"], str) else ""
     if not text:
-        raise RequestError(400, "name a stream URL, or a video below the studio's folder")
+        raise RequestError(400, "give a stream URL, or a video in the studio's folder")
     options = {name: _number(body[name], name, least, most) for name, least, most in _NUMBERS}
     local = not is_address(text)
     source = str(_file(studio, text)) if local else require_public_address(text)
@@ -117,11 +117,11 @@ def media(request: Request) -> Response:
     """Answer ``GET /generate/reports/ID/media``: the source, in ranges, if it lies below the studio's folder."""
     source = _read(_known_report(request))["source"]
     if is_address(source):
-        raise RequestError(404, "the source is a stream; its clips can be watched once they are written")
+        raise RequestError(404, "the source is a stream; its clips can be played once they are written")
     path = _file(studio_of(request), source)
     kind = _kind(path.name)
     if not kind.startswith(("video/", "audio/")):
-        raise RequestError(415, f"{shown(path.name)}: is not a video or sound file by its name")
+        raise RequestError(415, f"{shown(path.name)}: does not have the name of a video or sound file")
     return FileResponse(path, media_type=kind)
 
 
@@ -139,7 +139,7 @@ def _generate(studio: Studio, body: Mapping[str, Any]) -> Response:
         raise RequestError(400, f"choose 1 to {_MOST_CLIPS} highlights")
     clips = [_clip(row, len(found["candidates"]), found["duration_seconds"]) for row in rows]
     if any(job.state == "running" for job in studio.jobs.all("generate")):
-        raise RequestError(409, "clips are being written. Wait for them, or stop it")
+        raise RequestError(409, "clips are being written. Wait until they are done, or stop the job")
     root = studio.options.data_dir
     arguments = {
         "report": str(path),
@@ -158,7 +158,7 @@ def _generate(studio: Studio, body: Mapping[str, Any]) -> Response:
 
 def _clip(row: Any, candidates: int, duration: float) -> dict[str, Any]:
     if not isinstance(row, dict) or not {"number", "start", "end"} <= row.keys():
-        raise RequestError(400, "a clip is named by number, start and end")
+        raise RequestError(400, "a clip must have number, start and end")
     number = row["number"]
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < candidates:
         raise RequestError(400, f"number must be that of a highlight, 0 to {candidates - 1}, got {number!r:.40}")
@@ -181,7 +181,7 @@ def _number(value: Any, name: str, least: float, most: float) -> float:
 def _file(studio: Studio, text: str) -> Path:
     path = inside(studio, text)
     if not path.is_file():
-        raise RequestError(404, f"{shown(text)}: there is no such file below the studio's folder")
+        raise RequestError(404, f"{shown(text)}: there is no such file in the studio's folder")
     return path
 
 

@@ -69,7 +69,8 @@ def set_up(studio: Studio, media: str, names: list[str]) -> dict[str, Any]:
     audit(studio, "set up", {"media": str(folder), "classes": names, "items": report.items})
     if not report.items:
         raise RequestError(
-            400, f"there is no picture or video in {shown(folder)}. Name the folder that they are in; nothing was added"
+            400,
+            f"there is no picture or video in {shown(folder)}. Nothing was added. Give the folder that contains them",
         )
     return {"items": report.items, "added": report.added, "left_out": [shown(text) for text in report.unreadable[:20]]}
 
@@ -82,7 +83,7 @@ def _media_folder(studio: Studio, media: str) -> Path:
     if not is_loopback(studio.options.host) or not folder.is_absolute():
         folder = inside(studio, folder)
     if not os.path.isdir(folder):  # False for what cannot be a path, too
-        raise RequestError(400, f"{shown(media[:200])} is not a folder of this machine. Name the folder of your media")
+        raise RequestError(400, f"{shown(media[:200])} is not a folder on this machine. Give the folder of your media")
     return folder
 
 

@@ -53,9 +53,9 @@ def intervals_json(studio: Studio, item: ItemRow, annotator: str) -> dict[str, A
     if item.wanted > 1 and item.done < item.wanted:
         others, notice = {}, "Two people label this video without seeing each other's intervals."
     elif others:
-        notice = "Intervals of others are shown below yours; they cannot be changed here."
+        notice = "Intervals of others are shown below yours and cannot be changed here."
     if studio.store.read_only:
-        notice = f"{studio.store.read_only}. What you label is kept in this browser until it can be stored."
+        notice = f"{studio.store.read_only}. Your labels are kept in this browser until they can be stored."
     classes = [{"name": one.name, "key": one.key} for one in studio.store.classes()]
     scores = score_rows(item.fingerprint, [one["name"] for one in classes])
     return {"mine": mine, "others": others, "classes": classes, "scores": scores, "notice": notice}

@@ -112,7 +112,7 @@ async def compare(request: Request) -> Response:
     """Answer ``GET /models/compare?m=ID&m=ID``: two models side by side."""
     ids = request.query_params.getlist("m")
     if len(ids) != 2 or ids[0] == ids[1]:
-        raise RequestError(400, f"two different models are compared, got {len(set(ids))}. Choose two in the list")
+        raise RequestError(400, f"a comparison needs two different models, got {len(set(ids))}. Choose two in the list")
     return render(request, "model_compare.html", await run_in_threadpool(_compare, library_of(studio_of(request)), ids))
 
 

@@ -77,21 +77,21 @@ def _all_fields(form: Form) -> list[Any]:
 def _advice(ref: ModelRef, effect: str) -> str:
     if ref.kind == "config":
         return (
-            "A config is trained to a model: save it, then choose Train on its page."
+            "A config becomes a model by training: save it, then choose Train on its page."
             if effect == "retrain"
-            else "Saved as a new config file; the one that you opened stays."
+            else "Saved as a new config file; the one that you opened is unchanged."
         )
     if effect == "retrain":
         return (
-            "A key belongs to the weights, so that these weights cannot follow it. Choose “Save as a config to train”, "
+            "A changed key does not fit the trained weights. Choose “Save as a config to train”, "
             "then Train on its page."
         )
     if effect == "program":
         return (
-            "A new program is made from the weights when it is saved, which takes seconds to minutes (on the command "
+            "Saving converts the weights to a new program, which takes seconds to minutes (on the command "
             "line: cliplab convert)."
         )
-    return "Takes effect at once in the new version; the weights and programs are copied."
+    return "Takes effect immediately in the new version; the weights and programs are copied."
 
 
 def _edit(detail: ModelDetail, form: Form) -> _Edit:
@@ -166,13 +166,13 @@ def _save(request: Request, ref: ModelRef, values: Mapping[str, str]) -> Respons
         return render(request, "model_edit.html", edited.context(library, version or name, problem), status)
 
     if values.get("base", detail.digest) != detail.digest:
-        return again("It was changed by another program since you opened it. Check the changes, then save again", 409)
+        return again("Another program changed it after you opened it. Check the changes, then save again", 409)
     if not edited.form.valid:
         return again("Nothing was saved: correct the fields that are marked", 422)
     try:
         check_version_name(name)
         if not edited.changes and not as_config:
-            return again("Nothing is changed, so that there is nothing to save", 422)
+            return again("Nothing was changed, so there is nothing to save", 422)
         effect = worst_effect(edited.changes)
         if as_config:
             path = save_config(library, name, edited.form.config)

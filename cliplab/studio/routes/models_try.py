@@ -71,7 +71,7 @@ def _choose(request: Request, values: Mapping[str, str]) -> Response:
         path = inside(studio, values.get("path", ""))
         if not path.is_file():
             raise RequestError(
-                422, f"{values.get('path', '')!r:.200} is not a file of the data folder. Name a video in it"
+                422, f"{values.get('path', '')!r:.200} is not a file in the data folder. Choose a video in it"
             )
         job = _start(studio, ref, path, path.name, values, {"path": values["path"]})
     except (RequestError, AdapterError) as error:
@@ -148,14 +148,14 @@ def _explain(request: Request, values: Mapping[str, str]) -> Response:
     studio = studio_of(request)
     tried: Job | None = studio.jobs.get(request.path_params["job"])
     if tried is None or tried.kind != "try" or tried.state != "done" or tried.result is None:
-        raise RequestError(404, "there is no such video any more. Try it again")
+        raise RequestError(404, "this video is no longer available. Try it again")
     result, data_dir = tried.result, studio.options.data_dir
     start, end = _seconds_from_zero(values, "start"), _seconds_from_zero(values, "end")
     if end <= start:
         raise RequestError(422, f"the clip must end after it starts, got {start:g} to {end:g} s")
     label = values.get("label") or None
     if label is not None and label not in result["labels"]:
-        raise RequestError(422, f"{label!r:.80} is not a class of this model. Choose one of the list")
+        raise RequestError(422, f"{label!r:.80} is not a class of this model. Choose one from the list")
     source = result["source"]
     if "upload" in source:
         video = find_upload(data_dir, str(source["upload"]))
@@ -198,7 +198,7 @@ async def picture(request: Request) -> Response:
     path = await run_in_threadpool(uploads_folder, studio.options.data_dir)
     path = path / f"explanation-{job.id}.png"
     if not path.is_file():
-        raise RequestError(404, "this picture was deleted, as the studio was started again. Explain the clip again")
+        raise RequestError(404, "this picture was deleted when the studio was restarted. Explain the clip again")
     return FileResponse(path, media_type="image/png")
 
 

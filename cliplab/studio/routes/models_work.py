@@ -85,11 +85,11 @@ def _train_page(request: Request, values: dict[str, str], problem: str, status: 
 
 def _why_not(ref: ModelRef, trainable: bool, problem: str | None) -> str:
     if problem:
-        return f"The config is wrong, so that it cannot be trained. Correct it with Edit: {problem}"
+        return f"The config is not valid, so it cannot be trained. Correct it with Edit: {problem}"
     if ref.kind == "tflite":
-        return "A .tflite has no weights to train. Train the bundle or the config that it is from."
+        return "A .tflite has no weights to train. Train the bundle or the config that it was made from."
     if ref.kind == "bundle" and not trainable:
-        return "This bundle has no weights, so that it only predicts. Train the bundle that it is from."
+        return "This bundle has no weights, so it can only predict. Train the bundle that it was made from."
     return ""
 
 
@@ -108,7 +108,7 @@ def _train(request: Request, values: dict[str, str]) -> Response:
         library = library_of(studio)
         output = library.folder / check_version_name(name)
         if is_bundle(output) or output.is_file():  # one that was interrupted is resumed
-            raise VersionTakenError(f"{name} exists, and a model is never written over. Choose another name")
+            raise VersionTakenError(f"{name} already exists, and a model is never replaced. Choose another name")
         library.folder.mkdir(parents=True, exist_ok=True)
         arguments = {"folder": str(library.folder), "model": ref.id, "data": str(data), "output": str(output)}
         title = f"Train {name} from {ref.name} on {values.get('data') or '.'}"
@@ -117,7 +117,7 @@ def _train(request: Request, values: dict[str, str]) -> Response:
     except (AdapterError, RequestError) as error:
         return _train_page(request, values, str(getattr(error, "message", error)), 422)
     except OSError as error:
-        return _train_page(request, values, f"the folder of models cannot be made ({error})", 507)
+        return _train_page(request, values, f"the folder of models cannot be created ({error})", 507)
     audit(studio, "training started", {"from": ref.name, "to": name, "data": values.get("data"), "job": job.id})
     return RedirectResponse(f"/models/jobs/{job.id}", 303)
 

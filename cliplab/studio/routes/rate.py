@@ -96,7 +96,7 @@ def media(request: Request) -> Response:
     path, name = clip_file(studio_of(request), request.path_params["clip"])
     kind = mimetypes.guess_type(path.name)[0] or ""
     if not kind.startswith(("video/", "audio/")):
-        raise RequestError(415, f"{shown(name)}: is not a video or sound file by its name")
+        raise RequestError(415, f"{shown(name)}: does not have the name of a video or sound file")
     return FileResponse(path, media_type=kind)
 
 

@@ -1,4 +1,4 @@
-"""The A/B page: two versions of a model of ratings, and how people like the clips of each."""
+"""The A/B page: two versions of a rating model, and how people like the clips of each."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ def _available(studio: Studio) -> str | None:
         return missing
     _, trainer = clips_of(studio)
     if read_ab(trainer.model_path) is None:
-        return (
-            "No two models of ratings are compared: begin with cliplab clips ab-start B.skops in the studio's folder."
-        )
+        return "No comparison is running. Start one in the studio's folder: cliplab clips ab-start B.skops"
     return None
 
 

@@ -64,7 +64,7 @@ def chosen_model(studio: Studio, name: str) -> str | Path:
     """
     choices = model_choices(studio)
     if name not in choices:
-        raise ConfigError(f"there is no model {name!r:.80} here; there are {', '.join(choices[:20])}")
+        raise ConfigError(f"there is no model {name!r:.80}; available models: {', '.join(choices[:20])}")
     own = studio.options.models_folder / name
     return own if own.exists() else name
 
@@ -85,7 +85,7 @@ def page(request: Request) -> Response:
 
 _KIND_NAMES = {
     "uncertain": "Uncertain",
-    "sure": "Sure, to confirm",
+    "sure": "Certain, to confirm",
     "disagree": "People disagree",
     "model": "Model disagrees",
     "mislabels": "Likely wrong",

@@ -27,7 +27,7 @@ _WINDOW_SECONDS = 2.0  # of a model without windows: its one answer for the whol
 def get_models(request: Request) -> Response:
     """Answer ``GET /video-scores/models``: the models that can score a video, and a sentence where there is none."""
     refs = _models(studio_of(request))
-    none = "No model of yours can score a video yet: train one on the Models page."
+    none = "You have no model that can score a video yet. Train one on the Models page."
     return json_response(
         {"models": [{"id": ref.id, "name": shown(ref.name)} for ref in refs], "none": "" if refs else none}
     )
@@ -51,9 +51,9 @@ def _start(request: Request, model: Any) -> Response:
         raise RequestError(404, str(error)) from None
     ref = next((one for one in _models(studio) if one.id == model), None)
     if ref is None:
-        raise RequestError(422, f"{model!r:.100} is not a model of this studio. Choose one of the list")
+        raise RequestError(422, f"{model!r:.100} is not a model of this studio. Choose one from the list")
     if item.missing is not None:
-        raise RequestError(409, f"{shown_place(item.path)}: the file is {item.missing}. Put it back and try again")
+        raise RequestError(409, f"{shown_place(item.path)}: the file is {item.missing}. Restore it and try again")
     try:
         window = float(read_detail(ref).complete.get("window_seconds") or _WINDOW_SECONDS)
         length = studio.frames.info(number).get("duration_seconds") or 0.0

@@ -31,7 +31,7 @@ export function findClass(classes, chosen) {
   const draw = () => {
     list.replaceChildren(...found.map((one, place) =>
       make("div", { role: "option", id: `class-option-${place}`, "aria-selected": String(place === index), onclick: () => take(one) }, chip(one))));
-    if (!found.length) list.append(make("p", { class: "quiet-text" }, "no class has this in its name"));
+    if (!found.length) list.append(make("p", { class: "quiet-text" }, "no class name contains this text"));
     field.setAttribute("aria-activedescendant", found.length ? `class-option-${index}` : "");
     list.children[index]?.scrollIntoView({ block: "nearest" });
   };

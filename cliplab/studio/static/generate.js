@@ -105,7 +105,7 @@ async function open(id) {
 function preview() {
   player = null;
   if (!report.playable) {
-    $("stage").replaceChildren(make("p", { id: "empty" }, report.local ? "This browser cannot play the source. Clips are written all the same." : "A stream has no preview. Clips can be watched once they are written."));
+    $("stage").replaceChildren(make("p", { id: "empty" }, report.local ? "This browser cannot play the source, but its clips can be written." : "A stream has no preview. Clips can be played once they are written."));
     return;
   }
   player = make("video", { controls: true, preload: "metadata", "aria-label": `Source ${report.source}` });
@@ -119,7 +119,7 @@ function preview() {
       player.pause();
     }
   });
-  player.addEventListener("error", () => $("stage").replaceChildren(make("p", { id: "empty", role: "alert" }, "This browser cannot play the source. Clips are written all the same.")), { once: true });
+  player.addEventListener("error", () => $("stage").replaceChildren(make("p", { id: "empty", role: "alert" }, "This browser cannot play the source, but its clips can be written.")), { once: true });
   $("stage").replaceChildren(player);
 }
 
@@ -206,7 +206,7 @@ keys.register([
   { keys: ["Space"], does: "play this highlight, pause", run: play },
   { keys: ["ArrowRight"], does: "next highlight", run: () => choose(current + 1) },
   { keys: ["ArrowLeft"], does: "highlight before", run: () => choose(current - 1) },
-  { keys: ["x"], does: "take it or leave it", run: () => { const one = candidates[current]; if (one) { one.taken = !one.taken; draw(); } } },
+  { keys: ["x"], does: "select or deselect it", run: () => { const one = candidates[current]; if (one) { one.taken = !one.taken; draw(); } } },
   { keys: ["["], does: "begin half a second earlier", run: () => nudge("start", -NUDGE) },
   { keys: ["Shift+{", "{"], does: "begin half a second later", run: () => nudge("start", NUDGE) },
   { keys: ["]"], does: "end half a second later", run: () => nudge("end", NUDGE) },

@@ -93,7 +93,7 @@ function drawState() {
   playButton.setAttribute("aria-pressed", String(player.playing));
   speed.textContent = `${player.rate < 0 ? "backwards " : ""}${Math.abs(player.rate)}×`;
   loopButton.setAttribute("aria-pressed", String(player.loop !== null));
-  source.textContent = player.fromFrames ? "The browser cannot play this file: it is played from decoded frames, without sound." : "";
+  source.textContent = player.fromFrames ? "The browser cannot play this file: it is shown as decoded frames, without sound." : "";
 }
 
 function drawPainting() {
@@ -205,7 +205,7 @@ function classDown(one, event) {
     const here = mine.at(player.time);
     if (here) { toggleLabel(here, one.name); return; }
     startPainting(one.name);
-    say(`painting ${one.name} from here: play or step on, then press ${one.key.toUpperCase()} again`);
+    say(`painting ${one.name} from here: play or step forward, then press ${one.key.toUpperCase()} again`);
     return;
   } else startPainting(one.name);
   if (!stays) held.set(one.name, event?.timeStamp ?? performance.now());
@@ -227,7 +227,7 @@ function toggleLabel(one, label) {
 
 function removeSelected() {
   const one = mine.byId.get(selected) ?? mine.at(player.time);
-  if (!one) { say("no interval is selected and none is here"); return; }
+  if (!one) { say("no interval is selected, and there is none at the playhead"); return; }
   act(mine.remove(one.id), `removed: ${span(one.label, one.start, one.end)}`);
 }
 
@@ -248,7 +248,7 @@ function moveEdge(edge, to) {
   const least = 0.5 / (player.info.fps || 25);
   const { changes, to: moved } = mine.moveEdge(edge, to, least, player.duration);
   act(changes, `edge ${clockText(edge)} to ${clockText(moved)}${changes.length > 1 ? ", of both intervals" : ""}`);
-  if (!changes.length) say("the edge cannot move on: there is another one");
+  if (!changes.length) say("the edge cannot move further: another edge is there");
   if (!player.playing) player.seek(moved);
 }
 
@@ -285,7 +285,7 @@ async function toNextCut() {
     }
     if (to >= player.duration) { say("no cut after this one"); return; }
     after = to - 1e-3; // a cut at the very place is after this
-    say(`no cut up to ${clockText(to, 0)}; looking on (Esc ends it)`);
+    say(`no cut up to ${clockText(to, 0)}; still searching (Esc stops it)`);
   }
 }
 
@@ -327,7 +327,7 @@ function toggleLoop() {
 async function toItem(want) {
   try {
     const { item: next } = await api(`/next?want=${want}&after=${item}&as=${encodeURIComponent(annotator())}`);
-    if (next === null || next === item) say("no further item");
+    if (next === null || next === item) say("no other item");
     else location.assign(`/label?item=${next}`);
   } catch (error) { say(error.message, { bad: true }); }
 }
@@ -341,19 +341,19 @@ keys.register([
   { keys: ["k"], does: "stop", run: () => player.pause() },
   { keys: ["l"], does: "play, again: faster", run: () => shuttle(1), repeat: false },
   { keys: [","], does: "one frame back", run: () => player.step(-1) },
-  { keys: ["."], does: "one frame on", run: () => player.step(1) },
+  { keys: ["."], does: "one frame forward", run: () => player.step(1) },
   { keys: ["ArrowLeft"], does: "one second back", run: move(-1) },
-  { keys: ["ArrowRight"], does: "one second on", run: move(1) },
+  { keys: ["ArrowRight"], does: "one second forward", run: move(1) },
   { keys: ["Shift+ArrowLeft"], does: "ten seconds back", run: move(-10) },
-  { keys: ["Shift+ArrowRight"], does: "ten seconds on", run: move(10) },
+  { keys: ["Shift+ArrowRight"], does: "ten seconds forward", run: move(10) },
   { keys: ["Home"], does: "to the start", run: () => player.seek(0) },
   { keys: ["End"], does: "to the end", run: () => player.seek(player.duration) },
   { keys: ["i"], does: "in point", run: () => setPoint("in") },
-  { keys: ["o"], does: "out point, then a class key labels the stretch", run: () => setPoint("out") },
+  { keys: ["o"], does: "out point, then a class key labels the range", run: () => setPoint("out") },
   { keys: ["["], does: "the nearest edge one frame earlier", run: () => nudge(-1) },
   { keys: ["]"], does: "the nearest edge one frame later", run: () => nudge(1) },
   { keys: ["n"], does: "to the next cut", run: toNextCut, repeat: false },
-  { keys: ["ArrowUp"], does: "to the edge before", run: () => toEdge(-1) },
+  { keys: ["ArrowUp"], does: "to the previous edge", run: () => toEdge(-1) },
   { keys: ["ArrowDown"], does: "to the next edge", run: () => toEdge(1) },
   { keys: ["Delete", "Backspace"], does: "remove the selected interval", run: removeSelected },
   { keys: ["z"], does: "undo", run: takeBack },
@@ -460,7 +460,7 @@ listen({
 // What fails in the middle of an action is said where actions are; labels that were made before it are kept.
 addEventListener("unhandledrejection", (event) => {
   const offline = event.reason instanceof TypeError;
-  say(offline ? "the studio does not answer; what you labelled is kept" : (event.reason?.message ?? String(event.reason)), { bad: true });
+  say(offline ? "the studio does not respond; your labels are kept" : (event.reason?.message ?? String(event.reason)), { bad: true });
   if (!offline) event.preventDefault();
 });
 

@@ -115,7 +115,7 @@ function factsOf(row) {
   if (row.width) facts.push(`${row.width}×${row.height}`);
   if (row.predicted) facts.push(`model: ${row.predicted[0]} ${row.predicted[1].toFixed(2)}`);
   if (row.disagree) facts.push(`disagreement: ${Object.entries(row.labels).map(([who, label]) => `${who} ${label}`).join(", ")}`);
-  if (row.missing) facts.push(row.missing === "gone" ? "the file is gone; its labels are kept" : "the file was replaced by another one; its labels are kept");
+  if (row.missing) facts.push(row.missing === "gone" ? "the file is missing; its labels are kept" : "the file was replaced by another one; its labels are kept");
   return visible(facts.join(" · "));
 }
 
@@ -163,7 +163,7 @@ function label(code, event) {
   if (end + 1 < items.length) go(end + 1, { since });
   else {
     showOwn();
-    say(`${text}: ${nameOf(end)} · this was the last of the list`);
+    say(`${text}: ${nameOf(end)} · this was the last item of the list`);
   }
 }
 
@@ -195,7 +195,7 @@ function again(redo) {
   }
   const place = items.indexOf(group[0].item);
   if (place >= 0) go(place);
-  const about = group.length > 1 ? `${group.length.toLocaleString("en")} items` : place >= 0 ? nameOf(place) : `item ${group[0].item}, which this list does not show`;
+  const about = group.length > 1 ? `${group.length.toLocaleString("en")} items` : place >= 0 ? nameOf(place) : `item ${group[0].item}, which is not in this list`;
   say(`${redo ? "done again" : "undone"}: ${group[0].text}, ${about}`);
 }
 
@@ -263,8 +263,8 @@ function jump(test, what) {
 async function uncertain() {
   const query = new URLSearchParams({ want: "uncertain", after: items.ids[state.index] ?? 0, as: annotatorName() ?? "" });
   const { item } = await api(`/next?${query}`).catch((error) => ({ error }));
-  if (item === undefined) say("the studio does not answer; the next uncertain item is known there only", { bad: true });
-  else if (item === null) say("no uncertain item: a model has to score the items first (Models, or cliplab label auto)");
+  if (item === undefined) say("the studio does not respond; only the studio knows the next uncertain item", { bad: true });
+  else if (item === null) say("no uncertain item: first let a model score the items (Review page, or cliplab label auto)");
   else if (items.indexOf(item) < 0) say("the next uncertain item is not in this list; choose all items");
   else {
     go(items.indexOf(item));
@@ -301,7 +301,7 @@ async function selectAlike() {
   const places = alike.map((id) => items.indexOf(id)).filter((place) => place >= 0);
   state.selected = new Set([state.index, ...places]);
   grid.redrawAll();
-  say(places.length ? `${state.selected.size} nearly identical items selected; a class key labels all of them` : "no neighbour looks nearly the same");
+  say(places.length ? `${state.selected.size} nearly identical items selected; a class key labels all of them` : "no neighbour looks nearly identical");
 }
 
 // Keys ----------------------------------------------------------------------------------------------------------------------
@@ -370,7 +370,7 @@ async function load({ first = false } = {}) {
     found = await items.ask(state.filters, annotatorName());
   } catch (error) {
     at("count").textContent = `the list could not be loaded: ${visible(error.message)}`;
-    say("the list could not be loaded; it is tried again", { bad: true });
+    say("the list could not be loaded; trying again", { bad: true });
     setTimeout(() => load({ first }), 2000);
     return;
   } finally {

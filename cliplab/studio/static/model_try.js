@@ -21,7 +21,7 @@ async function send(file) {
     location.href = response.url;
   } catch (problem) {
     error.textContent = visible(problem.message);
-    say("the video was not taken", { bad: true });
+    say("the video was not uploaded", { bad: true });
   } finally {
     progress.hidden = true;
   }

@@ -203,7 +203,7 @@ export class Outbox extends EventTarget {
     await this.count();
     this.channel?.postMessage("sent");
     this.dispatchEvent(new CustomEvent("stored", { detail: { events: settled.length - refused.size } }));
-    if (!settled.length) throw new Error("the studio answered without naming an event that was sent");
+    if (!settled.length) throw new Error("the studio's response lists no event that was sent");
     return true;
   }
 
@@ -224,7 +224,7 @@ export class Outbox extends EventTarget {
       if (error.status === 401) this.tell("token", error.message);
       else this.tell("refusing", error.message);
     } else {
-      this.tell("offline", "the studio does not answer; it is tried again until it does");
+      this.tell("offline", "the studio does not respond; this page retries until it does");
     }
   }
 

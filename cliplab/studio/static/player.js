@@ -370,7 +370,7 @@ export class Player extends EventTarget {
 
   _fail(error) {
     const offline = error instanceof TypeError;
-    this.error = offline ? "The studio does not answer: this frame is not here yet. What you label is kept." : error.message;
+    this.error = offline ? "The studio does not respond, so this frame is not loaded. Your labels are kept." : error.message;
     this.problem.textContent = this.error;
     this.problem.hidden = false;
     this.waiting.hidden = true;

@@ -20,8 +20,8 @@ async function load() {
     drawList();
     showState(found);
     if (place < 0 && clips.length) show(0);
-    else if (!fresh.length && !found.hidden) say("No other clips wait for a rating of yours.");
-    if (found.hidden) say(`${found.hidden} clips are left out: their files are gone, or outside of this folder.`, { bad: true });
+    else if (!fresh.length && !found.hidden) say("You have rated all other clips.");
+    if (found.hidden) say(`${found.hidden} clips are left out: their files are missing, or outside this folder.`, { bad: true });
   } catch (error) {
     say(`clips could not be loaded: ${error.message}`, { bad: true });
   }
@@ -84,7 +84,7 @@ function undo() {
   const clip = clips[last.at];
   clip.stars = last.before;
   keep("/rate", { clip: clip.id, stars: last.before, rater: $("rater").value }, showState);
-  say(`${clip.filename}: ${last.before ? `${last.before}, ${words[last.before]}` : "rating taken back"}`);
+  say(`${clip.filename}: ${last.before ? `${last.before}, ${words[last.before]}` : "rating removed"}`);
   show(last.at);
 }
 
@@ -111,7 +111,7 @@ function showState({ statistics, training }) {
   const percent = (share) => `${Math.round(100 * share)}%`;
   $("history").replaceChildren(
     ...(training.history.length ? training.history.slice(-8).map((one) =>
-      make("li", {}, `${one.clip_type}, ${one.clips} clips: ${percent(one.share)} in order (${percent(one.interval[0])} to ${percent(one.interval[1])})${one.serves ? ", serves" : ""}`))
+      make("li", {}, `${one.clip_type}, ${one.clips} clips: ${percent(one.share)} in order (${percent(one.interval[0])} to ${percent(one.interval[1])})${one.serves ? ", in use" : ""}`))
       : [make("li", {}, "No training yet.")]),
   );
   $("train").disabled = training.training || missing > 0;
@@ -142,7 +142,7 @@ $("undo").addEventListener("click", undo);
 $("train").addEventListener("click", train);
 const player = () => document.querySelector("#stage video");
 keys.register([
-  ...Object.entries(words).map(([stars, word]) => ({ keys: [stars], does: `${word}, and go on`, run: () => rate(Number(stars)) })),
+  ...Object.entries(words).map(([stars, word]) => ({ keys: [stars], does: `${word}, and continue`, run: () => rate(Number(stars)) })),
   { keys: ["ArrowRight"], does: "skip", run: () => show(place + 1) },
   { keys: ["ArrowLeft"], does: "back", run: () => show(place - 1) },
   { keys: ["z"], does: "undo", run: undo },

@@ -103,7 +103,7 @@ function drawFacts(row) {
   if (!row.scores.length) at("scores").append(make("p", { class: "quiet-text" }, "not scored"));
   const people = Object.entries(row.labels).map(([who, label]) => make("div", { class: "people-row" }, make("span", {}, who), chip(classOf(label))));
   if (row.review !== null) people.push(make("div", { class: "people-row" }, make("span", {}, "decided"), chip(classOf(row.review))));
-  at("people").replaceChildren(...(people.length ? people : [make("p", { class: "quiet-text" }, "nobody labelled it")]));
+  at("people").replaceChildren(...(people.length ? people : [make("p", { class: "quiet-text" }, "no labels by people")]));
   at("notes").replaceChildren(...Object.entries(row.notes).map(([who, text]) => make("p", {}, `${who}: ${text}`)));
   at("timeline").hidden = row.kind !== "video";
   at("timeline").href = `/label/video/${row.id}`;
@@ -138,7 +138,7 @@ function suggestion() {
 
 function go(step) {
   const index = Math.min(Math.max(0, state.index + step), Math.max(0, state.ids.length - 1));
-  if (index === state.index && step > 0) say("this was the last of the queue");
+  if (index === state.index && step > 0) say("this was the last item of the queue");
   state.index = index;
   return show();
 }
@@ -146,7 +146,7 @@ function go(step) {
 // What a person does --------------------------------------------------------------------------------------------------
 
 function sayLoading() {
-  if (state.ids.length) say("the item is still loading: press the key again when it shows");
+  if (state.ids.length) say("the item is still loading: press the key again when it is shown");
 }
 
 /** A label of an item without one; a decision over the labels of others. */
@@ -273,7 +273,7 @@ async function jobChanged(job) {
 // Keys and forms ------------------------------------------------------------------------------------------------------
 
 keys.register([
-  { keys: ["Enter"], does: "confirm, and go on", run: confirmIt, repeat: false },
+  { keys: ["Enter"], does: "confirm, and continue", run: confirmIt, repeat: false },
   { keys: ["ArrowRight"], does: "skip", run: () => go(1) },
   { keys: ["ArrowLeft"], does: "back", run: () => go(-1) },
   { keys: ["Shift+ArrowRight"], does: "10 on", run: () => go(10) },

@@ -58,7 +58,7 @@ export class Stage {
   }
 
   async failed(id, source, entry) {
-    let sentence = "the picture does not arrive: the studio does not answer";
+    let sentence = "the picture cannot be loaded: the studio does not respond";
     try {
       const answer = await fetch(source);
       if (answer.ok) {

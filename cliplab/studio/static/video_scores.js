@@ -45,7 +45,7 @@ export function offerScores(item, done) {
       follow(await api(`/models/jobs/${running}/state`)); // it may have ended before this page knew its number
     } catch (error) {
       ended();
-      state.textContent = `not scored: ${error instanceof TypeError ? "the studio does not answer" : visible(error.message)}`;
+      state.textContent = `not scored: ${error instanceof TypeError ? "the studio does not respond" : visible(error.message)}`;
     }
   });
   return follow;

@@ -233,7 +233,7 @@ def test_what_is_no_bundle_says_so(tmp_path: Path, bundle: Path) -> None:
     cases = {
         "nowhere": "nowhere: does not exist",
         "empty": r"empty/bundle\.json: cannot be read.*this is not a bundle",
-        "model.tflite": "is a file, a bundle is a folder",
+        "model.tflite": "is a file; a bundle is a folder",
     }
     for name, message in cases.items():
         with pytest.raises(BundleError, match=message):
@@ -241,7 +241,7 @@ def test_what_is_no_bundle_says_so(tmp_path: Path, bundle: Path) -> None:
     for text, message in {
         "[]": "damaged or foreign",
         "{": "damaged or foreign",
-        '{"format": "other", "version": 1}': "not a bundle of ours",
+        '{"format": "other", "version": 1}': "not a cliplab bundle",
         '{"format": "cliplab-bundle", "version": 2}': "Install a newer cliplab",
         '{"format": "cliplab-bundle", "version": 1, "files": []}': "its own digest differs",
         "[" * 100_000: "damaged or foreign",
@@ -279,11 +279,11 @@ def test_names_never_lead_out_of_the_folder(bundle: Path, name: str) -> None:
     secret.write_bytes(b"secret")
     entry = {"sha256": hashlib.sha256(b"secret").hexdigest(), "size_bytes": 6}
     reseal(bundle, lambda manifest: manifest["files"].update({name: entry}))
-    with pytest.raises(BundleError, match="is not allowed as a file's name"):
+    with pytest.raises(BundleError, match="is not allowed as the name of a file"):
         read_bundle(bundle)
-    with pytest.raises(BundleError, match="is not allowed as a file's name"):
+    with pytest.raises(BundleError, match="is not allowed as the name of a file"):
         save(bundle.parent / "new", extra={name: b""})
-    with pytest.raises(BundleError, match="is not allowed as a file's name"):
+    with pytest.raises(BundleError, match="is not allowed as the name of a file"):
         save(bundle.parent / "new", programs={name: b""}) if name not in ("", ".hidden", "bundle.json") else save(
             bundle.parent / "new", programs={"../" + name: b""}
         )
@@ -341,8 +341,8 @@ def test_a_moved_copied_or_linked_bundle_is_still_whole(bundle: Path, tmp_path: 
         ({"metrics": {"f1": float("nan")}}, r"metrics\.json: cannot be written as JSON"),
         ({"config": {"adapter": object()}}, r"config\.json: cannot be written as JSON"),
         ({"weights": {"a": np.array(["x"], dtype=object)}}, r"weights\.safetensors: cannot be stored"),
-        ({"extra": {"config.json": b""}}, "cannot be an extra one"),
-        ({"extra": {"programs/x": b""}}, "cannot be an extra one"),
+        ({"extra": {"config.json": b""}}, "an extra file cannot have it"),
+        ({"extra": {"programs/x": b""}}, "an extra file cannot have it"),
         ({"extra": {"Card.md": b""}}, "differ only in upper and lower case"),
     ],
 )

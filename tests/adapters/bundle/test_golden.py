@@ -118,12 +118,12 @@ def test_mistakes_are_refused_in_each_precision(golden: Golden, precision: str, 
 
 @pytest.mark.parametrize("mistake", ["swapped channels", "reversed time"])
 def test_the_likely_mistake_is_named(golden: Golden, mistake: str) -> None:
-    with pytest.raises(BundleError, match=f"The scores fit {mistake}"):
+    with pytest.raises(BundleError, match=f"The scores match those of {mistake}"):
         check_golden(golden, predictor(tiny_program("float32"), MISTAKES[mistake]), "float32")
 
 
 def test_other_weights_are_refused(golden: Golden) -> None:
-    with pytest.raises(BundleError, match="Check preprocessing"):
+    with pytest.raises(BundleError, match="Check the preprocessing"):
         check_golden(golden, predictor(tiny_program("float32", seed=1)), "float32")
 
 
@@ -163,7 +163,7 @@ def test_a_variant_is_chosen_to_which_the_model_answers() -> None:
 def test_what_the_clip_cannot_tell_is_said() -> None:
     golden = make_golden(SPEC, colour_model(brightness_counts=False))
     assert "a shifted mean" in golden.blind_to("float32")
-    assert "cannot tell: " in render_card({}, golden.labels, {}, golden)
+    assert "does not detect: " in render_card({}, golden.labels, {}, golden)
 
 
 def test_a_given_clip_is_kept_as_it_is() -> None:

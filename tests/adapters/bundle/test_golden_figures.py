@@ -152,7 +152,7 @@ def test_a_mistake_is_named_only_where_the_clip_could_tell_it(mistake: str) -> N
     with pytest.raises(BundleError, match=f"fit {mistake}"):
         check_golden(golden, mistaken, "float32")
     blind = replace(golden, sensitivity={**golden.sensitivity, mistake: 0.0})
-    with pytest.raises(BundleError, match="Check preprocessing"):
+    with pytest.raises(BundleError, match="Check the preprocessing"):
         check_golden(blind, mistaken, "float32")
 
 

@@ -61,7 +61,7 @@ def test_defaults_are_filled_in_depth() -> None:
         ({"head": [{"units": 0}]}, ['"head[0].units" must be a whole number (>= 1', "got 0"]),
         ({"gates": {"min_f1": 2}}, ['"gates.min_f1" must be a number (>= 0, <= 1)', "got 2"]),
         ({"positive_label": "c", "labels": ["a", "b"]}, ['"positive_label" must be one of two labels', "'c'"]),
-        ({"positive_label": "a", "task": "multi_label"}, ['"positive_label" goes with task "single_label"']),
+        ({"positive_label": "a", "task": "multi_label"}, ['"positive_label" is only for task "single_label"']),
         ({"sampling": "rate"}, ['"fps" is required with sampling "rate"']),
         ({"stride_seconds": 1}, ['"stride_seconds" needs "window_seconds"']),
         ({"window_seconds": 0.001}, ['"window_seconds" must be a number (>= 0.01', "got 0.001"]),
@@ -122,7 +122,7 @@ def test_keys_that_must_go_together(keys: dict[str, Any], word: str | None) -> N
         config = check_config(lite(**keys))
         assert {key: config[key] for key in keys} == keys
         return
-    with pytest.raises(ConfigError, match=f"{word}.*(must|goes with|required|needs|two ways)"):
+    with pytest.raises(ConfigError, match=f"{word}.*(must|requires|required|needs|two ways)"):
         check_config(lite(**keys))
 
 

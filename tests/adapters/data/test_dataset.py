@@ -149,7 +149,7 @@ def test_tsv_and_a_quoted_path(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "first line must name the columns"),
+        ("", "first line must list the columns"),
         ("path,start_seconds\na,1\n", "path and label among them; got path, start_seconds"),
         ("path,label,start_second\na,ad,1\n", 'column "start_second" is not known. Did you mean "start_seconds"'),
         ("path,label,start\na,ad,one\n", "row 2: start_seconds must be seconds, a number; got 'one'"),
@@ -359,8 +359,8 @@ def test_an_export_goes_on_where_it_stopped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"start_seconds": 1.0}, "folders cannot say"),
-        ({"group": "../up"}, "cannot be a folder's name"),
+        ({"start_seconds": 1.0}, "folders cannot represent"),
+        ({"group": "../up"}, "cannot be the name of a folder"),
     ],
 )
 def test_what_folders_cannot_say(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -368,7 +368,7 @@ def test_what_folders_cannot_say(tmp_path: Path, change: dict[str, Any], message
     dataset = make(tmp_path, ("a.mp4", "ad"), **change)
     with pytest.raises(DatasetError, match=message):
         export_dataset(dataset, tmp_path / "out", "folders")
-    with pytest.raises(DatasetError, match="cannot be a folder's name"):
+    with pytest.raises(DatasetError, match="cannot be the name of a folder"):
         export_dataset(make(tmp_path, ("a.mp4", "a/b")), tmp_path / "out", "folders")
 
 
@@ -488,7 +488,7 @@ def test_missing_files_are_listed_five_and_a_count(tmp_path: Path) -> None:
 def test_multi_label_clips(tmp_path: Path) -> None:
     build = with_rows({"path": "a", "label": ["x", "y"]}, {"path": "b", "label": []}, {"path": "a", "label": "x"})
     check_dataset(build(tmp_path), task="multi_label")
-    assert dataset_problems(build(tmp_path).of_split("train"), task="multi_label") == ["it holds no clips."]
+    assert dataset_problems(build(tmp_path).of_split("train"), task="multi_label") == ["it contains no clips."]
     with pytest.raises(DatasetError, match="has 2 labels where a single-label task needs one"):
         _ = build(tmp_path).examples[0].label
 

@@ -46,7 +46,7 @@ def test_the_order_that_the_caller_gives_goes_before_the_files(tmp_path: Path, f
             (tmp_path / name).rename(tmp_path / f".{name}")
     assert read_dataset(places[format], format=format).labels == ("x", "y")
     assert read_dataset(places[format], labels=["z", "y", "x"], format=format).labels == ("z", "y", "x")
-    with pytest.raises(DatasetError, match="not among the labels given"):
+    with pytest.raises(DatasetError, match="not one of the given labels"):
         read_dataset(places[format], labels=["x"], format=format)
 
 
@@ -59,7 +59,7 @@ def test_a_header_of_labels_stands_before_the_rows_only(tmp_path: Path) -> None:
         read_dataset(write(tmp_path / "c.jsonl", f'{{"labels": ["x", ""]}}\n{row}\n'))
     with pytest.raises(DatasetError, match="holds no clips"):
         read_dataset(write(tmp_path / "d.jsonl", f"{head}\n"))
-    with pytest.raises(DatasetError, match="label is given twice"):
+    with pytest.raises(DatasetError, match="label occurs twice"):
         read_dataset(write(tmp_path / "e.jsonl", f'{{"labels": ["x", "x"]}}\n{row}\n'))
 
 

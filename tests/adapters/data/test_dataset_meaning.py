@@ -182,7 +182,7 @@ def test_an_export_to_folders_keeps_apart_and_replaces_what_changed(tmp_path: Pa
     with pytest.raises(DatasetError, match="media must be"):
         export_dataset(dataset, tmp_path / "moved", "folders", media="move")
     mixed = Dataset((items[0], Example(paths[1], ("x",))), ("x",), tmp_path)
-    with pytest.raises(DatasetError, match="split the dataset first"):
+    with pytest.raises(DatasetError, match="Split the dataset first"):
         export_dataset(mixed, tmp_path / "mixed", "folders")
 
 
@@ -280,7 +280,7 @@ def test_what_a_dataloop_export_of_a_file_of_unknown_length_holds(tmp_path: Path
     content = json.loads((out / "json/b.mp4.json").read_text())
     assert content["metadata"]["user"] == {"split": "train", "group": "b.mp4", "source": "b.mp4"}
     lone = Dataset((Example(tmp_path / "a.mp4", (), 1.0),), ("x",), tmp_path)
-    with pytest.raises(DatasetError, match="range without label"):
+    with pytest.raises(DatasetError, match="range without a label"):
         export_dataset(lone, tmp_path / "lone", "dataloop")
 
 

@@ -103,7 +103,7 @@ def test_of_several_annotations_the_ground_truth_or_the_newest_counts(tmp_path: 
     [
         (label_studio(timeline("x", -1, 5)), "task 1.*from 1"),
         (label_studio(timeline("x", 9, 5)), "task 1.*from 1"),
-        (label_studio(choice("x"), video="../../x\0.mp4"), "on what is not a video"),
+        (label_studio(choice("x"), video="../../x\0.mp4"), "that are not on a video"),
         (label_studio({"type": "choices"}), "task 1.*type and a value"),
         ({"data": {"video": "a.mp4"}, "annotations": {}}, "task 1.*list"),
         (label_studio({"type": "labels", "value": {"start": 9, "end": 5, "labels": ["y"]}}), "task 1.*after"),
@@ -134,7 +134,7 @@ def test_wrong_tasks_are_named(tmp_path: Path, task: dict[str, Any], term: str) 
 def test_real_exports_without_labels_of_videos_say_what_they_hold(real: Path, name: str, term: str) -> None:
     path = real / "label_studio" / name
     assert detect_format(path)[0] == "label_studio"
-    with pytest.raises(DatasetError, match=f"holds no labels of videos.*{term}"):
+    with pytest.raises(DatasetError, match=f"contains no usable labels.*{term}"):
         read_dataset(path)
 
 
@@ -191,7 +191,7 @@ def test_tags_of_images_and_their_subset(tmp_path: Path) -> None:
         ('<annotations>\n<track><box frame="1"/></track></annotations>', "line 2.*label"),
         ('<annotations><track label="x"><box frame="1" outside="0"/></track></annotations>', "names no video"),
         ("<annotations>\n<image/></annotations>", "line 2.*name"),
-        ("<annotations/>", "holds no labels"),
+        ("<annotations/>", "contains no usable labels"),
         ('<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>', "entity"),
     ],
 )
@@ -522,7 +522,7 @@ def test_an_export_says_what_it_loses(tmp_path: Path) -> None:
 
 def test_what_is_only_read_cannot_be_written(tmp_path: Path) -> None:
     for format in ("cvat", "hls", "scte35"):
-        with pytest.raises(DatasetError, match=f"{format} is read and not written"):
+        with pytest.raises(DatasetError, match=f"{format} can be read but not written"):
             export_dataset(example(tmp_path, end_seconds=5.0), tmp_path / "out", format)
 
 

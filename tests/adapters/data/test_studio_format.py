@@ -115,7 +115,7 @@ def test_the_store_goes_before_a_labels_file_beside_it_and_is_not_written(studio
     (studio.folder / "labels.json").write_text('{"other": ["film.mp4"]}')
     dataset = read_dataset(studio.folder)
     assert [one.label for one in dataset] == ["ad"]
-    with pytest.raises(DatasetError, match="read and not written"):
+    with pytest.raises(DatasetError, match="can be read but not written"):
         export_dataset(dataset, studio.folder / "copy.db", "studio")
 
 

@@ -92,7 +92,7 @@ def test_a_class_of_one_recording_is_measured_on_the_clips_it_was_chosen_on() ->
     found = chosen("f1", AD, TRUTH, [7 if truth == 0 else row for row, truth in enumerate(TRUTH)])
     assert not found["classes"]["ad"]["held_out"]
     assert found["classes"]["content"]["held_out"]
-    assert any("on the clips it was chosen on" in note for note in threshold_notes(found))
+    assert any("on the clips that it was chosen on" in note for note in threshold_notes(found))
 
 
 def test_a_class_without_clips_has_no_threshold() -> None:

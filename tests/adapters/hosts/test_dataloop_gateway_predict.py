@@ -160,7 +160,7 @@ def test_a_download_that_stalls_is_given_up(world: World, monkeypatch: pytest.Mo
     monkeypatch.setattr(downloads, "STALLED_SECONDS", 2.0)
     add_video(world, "/slow.mp4", b"x" * 100)
     world.gateway.faults.stall("GET", f"{world.items['/slow.mp4']}/stream", 6)
-    assert "nothing came for" in failing(world, "/slow.mp4")
+    assert "no data for" in failing(world, "/slow.mp4")
 
 
 def test_annotations_that_cannot_be_uploaded_are_reported(world: World) -> None:

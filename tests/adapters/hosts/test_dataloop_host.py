@@ -171,7 +171,7 @@ def test_bad_items_are_named_and_the_others_are_predicted(videos: list[Path], tm
     failures = {result.item.id: result.error for result in results if result.error}
     assert set(failures) == {"torn", "missing", "a text", "a picture", "notes"}
     assert "is text/plain, and the model takes videos" in failures["a text"]
-    assert "a frame model, as EfficientNet, takes images" in failures["a picture"]
+    assert "A frame model (EfficientNet) also accepts images" in failures["a picture"]
     assert "cannot be downloaded: " in failures["missing"]
     assert "not a video" in failures["notes"]
     assert not any("dataloop_items_" in reason for reason in failures.values()), "the temporary file says nothing"

@@ -186,9 +186,9 @@ JPEG = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
 @pytest.mark.parametrize(
     "messages, words",
     [
-        ([b"no picture"], "is not a whole JPEG"),
-        ([b""], "is not a whole JPEG"),
-        ([JPEG[:-40]], "is not a whole JPEG"),
+        ([b"no picture"], "is not a complete JPEG"),
+        ([b""], "is not a complete JPEG"),
+        ([JPEG[:-40]], "is not a complete JPEG"),
         ([huge_jpeg()], "60000x60000"),
         (['{"width": 64, "height": 64}', b"\0" * 12287], "has 12288 bytes, got 12287"),
         (['{"width": 100000, "height": 100000}'], "at most 0.2 million"),
@@ -197,8 +197,8 @@ JPEG = cv2.imencode(".jpg", np.zeros((64, 64, 3), np.uint8))[1].tobytes()
         (['{"time": -1}'], "at least 0"),
         (['{"time": "now"}'], "at least 0"),
         (['{"time": NaN}'], "NaN"),
-        (["{}"], "a text message has"),
-        (['{"frame": 1}'], "a text message has"),
+        (["{}"], "a text message may have"),
+        (['{"frame": 1}'], "a text message may have"),
         (["[1]"], "must be a JSON object"),
         (["hello"], "is not JSON"),
     ],

@@ -168,7 +168,7 @@ def test_a_decoder_that_dies_costs_one_request(served: Served) -> None:
     os.kill(pid, signal.SIGSEGV)
     asking.join(PATIENT)
     assert found[0].status_code == 422, found[0].text
-    assert "ended its decoder" in found[0].json()["error"]
+    assert "crashed its decoder" in found[0].json()["error"]
     assert answers(served)
     assert children(served) != [pid]
 

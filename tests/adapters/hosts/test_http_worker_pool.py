@@ -75,7 +75,7 @@ def test_a_disconnect_ends_the_waiting() -> None:
         held.set()
         while work.unfinished:
             await asyncio.sleep(0.01)
-        assert "nobody waits" in stopped[0]
+        assert "client has disconnected" in stopped[0]
         work.close()
 
     asyncio.run(run())

@@ -167,17 +167,17 @@ def test_uploads_come_from_the_configured_label_studio(http: httpx.Client, studi
 @pytest.mark.parametrize(
     "video, reason",
     [
-        ("/data/local-files/?d=../outside.mp4", "leads out of the host's root"),
-        ("/data/local-files/?d=%2e%2e%2foutside.mp4", "leads out of the host's root"),
-        ("/data/local-files/?d=/etc/passwd", "leads out of the host's root"),
-        ("/data/local-files/", "leads out of the host's root"),
-        ("link.mp4", "leads out of the host's root"),
+        ("/data/local-files/?d=../outside.mp4", "is outside the host's root"),
+        ("/data/local-files/?d=%2e%2e%2foutside.mp4", "is outside the host's root"),
+        ("/data/local-files/?d=/etc/passwd", "is outside the host's root"),
+        ("/data/local-files/", "is outside the host's root"),
+        ("link.mp4", "is outside the host's root"),
         ("missing.mp4", "no such file under the host's root"),
         ("damaged.mp4", "damaged.mp4: an MP4 or MOV without a readable index"),
-        ("/etc/passwd", "is not read here"),
-        ("file:///etc/passwd", "is not read here"),
-        ("http://169.254.169.254/latest/meta-data", "is not read here"),
-        ("s3://bucket/clip.mp4", "is not read here"),
+        ("/etc/passwd", "is not supported"),
+        ("file:///etc/passwd", "is not supported"),
+        ("http://169.254.169.254/latest/meta-data", "is not supported"),
+        ("s3://bucket/clip.mp4", "is not supported"),
         ("/data/upload/../../api/projects/3/export?exportType=JSON", "leads out of Label Studio's uploads"),
         ("/data/upload/%252e%252e/api", "percent-encoded twice"),
         ("/data/upload/%2e%2e/%2e%2e/api", "leads out of Label Studio's uploads"),
@@ -187,20 +187,20 @@ def test_uploads_come_from_the_configured_label_studio(http: httpx.Client, studi
         ("/data/upload/3/a b.mp4", "is not the path of an upload"),
         ("/data/local-files/?d=%252e%252e%252foutside.mp4", "percent-encoded twice"),
         ("/data/local-files/?d=sub%255c..%255coutside.mp4", "percent-encoded twice"),
-        ("/data/local-files/?d=..%5coutside.mp4", "leads out of the host's root"),
-        ("/data/local-files/?d=warm.mp4%00.mp4", "leads out of the host's root"),
-        ("/data/local-files/?d=%2fetc%2fpasswd", "leads out of the host's root"),
-        ("/data/local-files/?d=warm.mp4&d=../outside.mp4", "leads out of the host's root"),
+        ("/data/local-files/?d=..%5coutside.mp4", "is outside the host's root"),
+        ("/data/local-files/?d=warm.mp4%00.mp4", "is outside the host's root"),
+        ("/data/local-files/?d=%2fetc%2fpasswd", "is outside the host's root"),
+        ("/data/local-files/?d=warm.mp4&d=../outside.mp4", "is outside the host's root"),
         ("/data/local-files/?" + "d=a&" * 100, "leads out of the host's root"),
-        ("/data/local-files/../../etc/passwd?d=link.mp4", "leads out of the host's root"),
-        ("%2e%2e/outside.mp4", "leads out of the host's root"),
+        ("/data/local-files/../../etc/passwd?d=link.mp4", "is outside the host's root"),
+        ("%2e%2e/outside.mp4", "is outside the host's root"),
         ("%252e%252e/outside.mp4", "percent-encoded twice"),
-        ("%2fetc%2fpasswd", "leads out of the host's root"),
-        ("sub\\..\\..\\outside.mp4", "leads out of the host's root"),
+        ("%2fetc%2fpasswd", "is outside the host's root"),
+        ("sub\\..\\..\\outside.mp4", "is outside the host's root"),
         ("http://[", "is not"),
         ("/data/upload/3/missing.mp4", "Label Studio answered 404"),
         ("/data/upload/moved/clip.mp4", "Label Studio answered 302"),
-        ("/data/upload/3/cut.mp4", "bytes came from Label Studio"),
+        ("/data/upload/3/cut.mp4", "bytes arrived from Label Studio"),
         (["warm.mp4"], "must be a path or URL"),
         (None, "must be a path or URL"),
     ],
@@ -282,7 +282,7 @@ def test_a_training_started_by_webhook(http: httpx.Client, folder: Path, studio:
     assert answer.json()["status"] == "ok"
     again = http.post("/webhook", json=start)
     assert again.status_code == 409
-    assert "a training runs already" in again.json()["error"]
+    assert "a training is already running" in again.json()["error"]
 
     def training() -> dict[str, Any]:
         state: dict[str, Any] = http.get("/health").json()["training"]
@@ -293,7 +293,7 @@ def test_a_training_started_by_webhook(http: httpx.Client, folder: Path, studio:
     assert state["status"] == "finished", state
     assert http.post("/setup", json={"project": "3.1", "schema": CONFIG}).json()["training"] == state
     assert [reason.partition(": ")[0] for reason in state["left_out"]] == ["task 3", "task 6", "task 'no task'"]
-    assert "is not of the form of Label Studio's export" in state["left_out"][1]
+    assert "does not have the form of Label Studio's export" in state["left_out"][1]
     rows = [json.loads(line) for line in Path(state["folder"], "dataset.jsonl").read_text().splitlines()]
     assert [(row["label"], row["start_seconds"], row["end_seconds"]) for row in rows if "path" in row] == [
         ("warm", 0.0, 1.0),
@@ -436,9 +436,9 @@ def test_both_kinds_of_tokens_and_a_limit_on_downloads(studio: LabelStudioServer
         VideoFetcher(None, LabelStudioClient(studio.url, "wrong"), 10_000_000).fetch(path, tmp_path, "video")
     with pytest.raises(MediaError, match="more than 0 MB"):
         VideoFetcher(None, LabelStudioClient(studio.url, LEGACY), 1000).fetch(path, tmp_path, "video")
-    with pytest.raises(MediaError, match="nobody waits"):
+    with pytest.raises(MediaError, match="client has disconnected"):
         VideoFetcher(None, LabelStudioClient(studio.url, LEGACY), 10_000_000).fetch(
-            path, tmp_path, "video", lambda: "nobody waits"
+            path, tmp_path, "video", lambda: "client has disconnected"
         )
     with pytest.raises(MediaError, match="cannot be reached"):
         VideoFetcher(None, LabelStudioClient("http://127.0.0.1:9", LEGACY), 1000).fetch(path, tmp_path, "video")
@@ -483,7 +483,7 @@ def test_a_training_that_is_killed_has_failed_and_another_may_begin(
     assert trainer.state() == {"status": "none"}
     with (tmp_path / "trained" / "training.lock").open("wb") as lock:  # as another host's training holds it
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(ConfigError, match="started by another host"):
+        with pytest.raises(ConfigError, match="another host"):
             trainer.start(7, CONFIG)
     trainer.start(7, CONFIG)
     assert trainer.process is not None

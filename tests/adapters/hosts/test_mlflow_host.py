@@ -114,7 +114,7 @@ def test_bytes_frames_and_paths_in_one_table(folder: Path, loaded: Any) -> None:
         (np.full((4, 8, 8, 3), 300), 5.0, "levels of 0..255"),
         (np.zeros((4, 8, 8, 3), np.uint8), None, "need fps"),
         (np.zeros((4, 8, 8, 3), np.uint8), -1.0, "need fps"),
-        ([[[[1, 2, 3]]], [[[1, 2, 3], [1, 2, 3]]]], 5.0, "all be of one size"),
+        ([[[[1, 2, 3]]], [[[1, 2, 3], [1, 2, 3]]]], 5.0, "must have the same size"),
     ],
 )
 def test_frames_that_are_none_are_an_error_of_their_row(loaded: Any, frames: Any, fps: float, reason: str) -> None:

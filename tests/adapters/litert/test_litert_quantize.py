@@ -140,7 +140,7 @@ def test_uses_of_one_kernel_share_the_ranges_that_any_of_them_showed(bright: str
 
 def test_what_cannot_be_calibrated_is_said() -> None:
     layers = Layers()
-    with pytest.raises(ConversionError, match="no convolution is chosen"):
+    with pytest.raises(ConversionError, match="no convolution can compute in 8 bits"):
         to_litert(layers, SHAPE, "int8", batches(1), in_8_bits=lambda name: False)
     with pytest.raises(ConversionError, match="calibration holds no batches"):
         to_litert(layers, SHAPE, "int8", [], in_8_bits=in_8_bits)

@@ -176,7 +176,7 @@ def test_precision_is_told_from_the_file() -> None:
     ids=["float64", "uint8", "no-batch", "other-size", "scalar", "no-axes", "list"],
 )
 def test_other_items_are_refused_with_what_is_allowed(batch: object) -> None:
-    with pytest.raises(BundleError, match=r"tiny takes float32 \[N, 12, 10, 3\] and was given .*cliplab convert"):
+    with pytest.raises(BundleError, match=r"tiny takes float32 \[N, 12, 10, 3\] but received .*cliplab convert"):
         Program(tiny_program(), 1, name="tiny").run(batch)  # type: ignore[arg-type]
 
 
@@ -216,7 +216,7 @@ def test_programs_with_other_inputs_are_named(shared: Path) -> None:
     if not weights:
         pytest.skip(f"no .tflite files in {shared / 'weights'}: set CLIPLAB_SHARED to the folder that holds them")
     for path in weights:
-        with pytest.raises(BundleError, match=r"\.tflite takes .*one float32 input is what can be run"):
+        with pytest.raises(BundleError, match=r"\.tflite takes .*only programs with one float32 input can run"):
             Program(path, 1)
 
 

@@ -185,7 +185,7 @@ def test_errors_name_the_file_and_the_way_out(program: bytes, described: bytes, 
 def test_a_program_put_under_another_description_is_refused(described: bytes, program: bytes) -> None:
     other = tiny_program("float32", seed=1)
     assert len(other) == len(program)
-    with pytest.raises(BundleError, match="not the one that its description was written for"):
+    with pytest.raises(BundleError, match="does not match its description"):
         read_description(described[: -len(program)] + other)
 
 

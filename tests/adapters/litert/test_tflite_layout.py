@@ -130,8 +130,8 @@ def resealed(data: bytes, program: bytes, old: bytes, new: bytes) -> bytes:
     [
         (b'"format": 1', b'"format": 2', "newer cliplab"),
         (b'"format": 1', b'"format": 0', "format"),
-        (b'"format"', b'"former"', "not one of ours"),
-        (b'"program_size_bytes"', b'"program_size_bits_"', "not one of ours"),
+        (b'"format"', b'"former"', "not written by cliplab"),
+        (b'"program_size_bytes"', b'"program_size_bits_"', "not written by cliplab"),
         (b'"a": 1, ', b'"a": 2, ', None),
     ],
 )

@@ -217,7 +217,7 @@ def test_media_data_that_were_cut_away_are_named(tmp_path: Path) -> None:
     )
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"mdat") + 4])
-    with pytest.raises(MediaError, match="without its media data: cut short"):
+    with pytest.raises(MediaError, match="no media data: it is cut short"):
         probe(path)
 
 

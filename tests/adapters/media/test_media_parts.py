@@ -85,7 +85,7 @@ def test_sound_stays_in_step(tmp_path):
 
 def test_nothing_left_and_a_full_place(tmp_path):
     source = write_numbered(tmp_path / "a.mp4", 30)
-    with pytest.raises(MediaError, match="nothing would be left"):
+    with pytest.raises(MediaError, match="nothing would remain"):
         copy_parts(source, [], tmp_path / "b.mp4")
     assert not (tmp_path / "b.mp4").exists()
 

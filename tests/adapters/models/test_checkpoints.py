@@ -167,7 +167,7 @@ def test_a_head_that_is_replaced_may_have_any_shape(head: str, tmp_path: Path) -
     adapter: Any = open_model("resnet18", {"weights": str(tmp_path / "w.pth"), "labels": ["a", "b"]})
     assert not adapter.brings_classifier
     assert adapter.pretrained().backbone.keys() == torch_to_variables(STATE).backbone.keys()
-    with pytest.raises(WeightsError, match="no classifier of one linear layer"):
+    with pytest.raises(WeightsError, match="no classifier with one linear layer"):
         open_model("resnet18", {"weights": str(tmp_path / "w.pth")}).embed([])
 
 
@@ -239,7 +239,7 @@ OTHERS: dict[str, tuple[bytes, str]] = {
     "html": (b"\n<!DOCTYPE html><html><body>Sign in</body></html>", "web page"),
     "lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 5\n", "Git LFS pointer"),
     "xml": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "XML"),
-    "json": (b'{"error": "rate limit exceeded"}', "is a text that begins with"),
+    "json": (b'{"error": "rate limit exceeded"}', "is text that begins with"),
     "gzip": (b"\x1f\x8b\x08\x00" + bytes(30), "compressed with gzip"),
     "tar": (_tar_of(weights=b"w" * 2000), "tar archive"),
     "zip": (_zip_of(**{"notes.txt": b"hello"}), r"zip archive of something else \(notes\.txt\)"),

@@ -189,7 +189,7 @@ def test_members_of_other_sizes_and_shapes_share_one_decoding(video: Path, tmp_p
 
 def test_every_frame_beside_a_few_needs_windows(video: Path, tmp_path: Path) -> None:
     members = frames_model(tmp_path, "every"), tiny(tmp_path, "few")
-    with pytest.raises(ConfigError, match=r"every'.*looks at every frame.*\"window_seconds\""):
+    with pytest.raises(ConfigError, match=r"every'.*uses every frame.*\"window_seconds\""):
         _ = ensemble(*members).input_spec
     together = ensemble(*members, window_seconds=2.0)
     alone = [predicted(open_model(path), video, window_seconds=2.0) for path in members]
@@ -230,7 +230,10 @@ def test_a_short_video_is_one_files_error(video: Path, tmp_path: Path) -> None:
     "config, message",
     [
         ({"members": ["one"]}, "at least two models"),
-        ({"members": ["one", "two"], "voting": "weighted"}, '"member_weights" and voting "weighted" go together'),
+        (
+            {"members": ["one", "two"], "voting": "weighted"},
+            '"member_weights" and voting "weighted" must be used together',
+        ),
         ({"members": ["one", "two"], "member_weights": [1, 2]}, "go together"),
         ({"members": ["one", "two"], "voting": "weighted", "member_weights": [1, 2, 3]}, "one number per member"),
         ({"members": ["one", "two"], "voting": "weighted", "member_weights": [0, 0]}, "not all 0"),

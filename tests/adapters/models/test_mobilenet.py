@@ -85,7 +85,7 @@ def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
         open_model("mobilenet_v3", {"weights": str(path), "imgz": SIZE}).predict([clip()])
     torch = path.with_suffix(".pth")
     write_state_dict(torch, {"features.0.0.weight": np.zeros((16, 3, 3, 3), np.float32)})
-    with pytest.raises(WeightsError, match=r"file of PyTorch.*\.h5 .*or \.safetensors"):
+    with pytest.raises(WeightsError, match=r"PyTorch file.*\.h5 .*or \.safetensors"):
         open_model("mobilenet_v3", {"weights": str(torch)}).predict([clip()])
     write_safetensors(path.with_suffix(".safetensors"), {"features.0.0.weight": np.zeros((16, 3, 3, 3), np.float32)})
     with pytest.raises(WeightsError, match=r"'features\.0\.0\.weight' is not a variable"):

@@ -255,7 +255,7 @@ def test_a_classifier_of_other_classes_is_refused_or_trained_anew(pth: Path, tmp
     adapter = model("random", labels=["a", "b"])
     with pytest.raises(WeightsError, match=r"scores_output/kernel \[512, 10\].*it is not for 2 labels"):
         adapter.load(pth)
-    with pytest.raises(Exception, match="is not trained, and the classifier of the weights has 10 outputs"):
+    with pytest.raises(Exception, match="is not trained: the classifier of the weights has 10 outputs"):
         model(pth, labels=["a", "b"]).predict([clip(pictures(1))])
     (tmp_path / "weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
     with pytest.raises(WeightsError, match=r"Keras.*\.pth .*or \.safetensors"):
@@ -315,7 +315,7 @@ def test_the_file_is_one_that_pytorch_loads_with_weights_only(pth: Path) -> None
 
 
 def test_what_no_state_dict_can_hold_is_named(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"'w' is complex64 \[2\].*Allowed are float16"):
+    with pytest.raises(WeightsError, match=r"'w' is complex64 \[2\].*Allowed: float16"):
         write_state_dict(tmp_path / "x.pth", {"w": np.zeros(2, np.complex64)})
     with pytest.raises(WeightsError, match="no arrays"):
         write_state_dict(tmp_path / "x.pth", {})

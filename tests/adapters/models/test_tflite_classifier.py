@@ -132,13 +132,13 @@ def test_one_output_is_the_score_of_one_of_two_labels(tmp_path: Path) -> None:
 
 def test_sizes_that_a_program_leaves_open_are_asked_for(tmp_path: Path) -> None:
     program = color_program((1, 32, 40, 3), open_axes=(1, 2))
-    with pytest.raises(BundleError, match=r"size of frames open.*--size"):
+    with pytest.raises(BundleError, match=r"does not fix the size of frames.*--size"):
         adopted(tmp_path, program)
     _, model = adopted(tmp_path, program, size="24x28")
     assert (model.input_spec.height, model.input_spec.width) == (24, 28)
     np.testing.assert_allclose(model.predict([clip()])[0].scores, softmax(MEANS), atol=1e-5)
     clips = color_program((1, 4, 32, 40, 3), open_axes=(1,))
-    with pytest.raises(BundleError, match=r"number of frames open.*--frames"):
+    with pytest.raises(BundleError, match=r"does not fix the number of frames.*--frames"):
         adopted(tmp_path, clips)
     assert adopted(tmp_path, clips, frames=6)[1].input_spec.n_frames == 6
 

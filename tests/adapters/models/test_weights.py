@@ -210,7 +210,7 @@ def test_a_changed_byte_gives_weights_or_a_weights_error_and_nothing_else(
 
 
 def test_messages_say_what_was_found_and_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"no tensors: its keys are 'optimizer'.*looked for under.*state_dict"):
+    with pytest.raises(WeightsError, match=r"no tensors: its keys are 'optimizer'.*searched under.*state_dict"):
         read_state_dict(legacy_file(pickle.dumps({"optimizer": {}}, 2), {}))
     with pytest.raises(WeightsError, match="compressed zip archive"):
         read_state_dict(zip_file(state_pickle(SMALL, False), {}, zipfile.ZIP_DEFLATED))
@@ -318,7 +318,7 @@ def test_damaged_or_unfit_safetensors_are_named(tmp_path: Path) -> None:
     data = path.read_bytes()
     for bad in (b"", data[:50], data[:-1], b"\xff" * 20):
         path.write_bytes(bad)
-        with pytest.raises(WeightsError, match=r"w\.safetensors is (not a sound|empty)"):
+        with pytest.raises(WeightsError, match=r"w\.safetensors is (not a valid|empty)"):
             weights.read_safetensors(path)
     with pytest.raises(WeightsError, match="could not be read"):
         weights.read_safetensors(tmp_path / "none")

@@ -94,7 +94,7 @@ def test_a_path_through_a_file_and_a_folder_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(StorageError, match=r"file/a\.json: could not be written .*is a file"):
         write_json_atomic(tmp_path / "file" / "a.json", 1)
-    with pytest.raises(AdapterError, match="is a folder; name a file in it"):
+    with pytest.raises(AdapterError, match="is a folder; give a file in it"):
         write_bytes_atomic(tmp_path, b"x")
 
 

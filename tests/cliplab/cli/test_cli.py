@@ -124,7 +124,7 @@ def test_the_shape_of_hugging_faces_pipeline(bundle: Path, video: Path, tmp_path
     assert "missing.mp4: no such file" in failed.stderr
     for more, reason in (
         ((), "--shape hf"),
-        (("--json", "--segments", "warm"), "no place in the shape hf"),
+        (("--json", "--segments", "warm"), "cannot be written in the shape hf"),
     ):
         refused = cli(*command, *more)
         assert refused.exit_code == 2

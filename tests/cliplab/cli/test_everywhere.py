@@ -131,8 +131,8 @@ def test_no_color_is_respected_on_a_terminal(config: Path) -> None:
 
 def test_a_second_argument_is_the_output_where_it_is_plain(config: Path, tmp_path: Path) -> None:
     twice = cli("convert", config, tmp_path / "a.tflite", "-o", tmp_path / "b.tflite", code=2).stderr
-    assert "one output is needed" in twice
-    assert "one output is needed" in cli("convert", config, code=2).stderr
+    assert "one output is required" in twice
+    assert "one output is required" in cli("convert", config, code=2).stderr
     assert "a.tflite" not in cli("dataset", "split", tmp_path / "none", "-o", tmp_path / "x.jsonl").stderr
 
 

@@ -119,7 +119,7 @@ def test_a_database_of_a_later_version_is_refused_and_not_altered(tmp_path: Path
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
-    with pytest.raises(StorageError, match=r"'9999'.*update cliplab"):
+    with pytest.raises(StorageError, match=r"'9999'.*Update cliplab"):
         ClipManager(path)
 
 

@@ -173,7 +173,7 @@ def test_all_stars_alike(manager: ClipManager, tmp_path: Path) -> None:
         manager.rate_clip(manager.register_clip(f"{n}.mp4", n, n + 1, 0.5, "audio", {"x": float(n)}), 4)
     trainer = trainer_of(manager, tmp_path)
     assert not trainer.train_from_ratings()
-    assert "rated alike" in trainer.results["audio"].why
+    assert "have the same rating" in trainer.results["audio"].why
 
 
 class _Runs:

@@ -160,5 +160,5 @@ def test_the_command_names_what_is_missing() -> None:
 
 def test_a_head_that_sees_frames_in_order_is_refused(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MeanColors, "scores_items", False)
-    with pytest.raises(ConfigError, match="several frames in their order"):
+    with pytest.raises(ConfigError, match="uses the order of frames"):
         dataset_advise(data, model="ads_temporal")

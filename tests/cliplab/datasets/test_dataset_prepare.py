@@ -157,7 +157,7 @@ def test_a_rate_that_is_none(labels: Path, tmp_path: Path, fps: float) -> None:
 
 def test_a_class_that_is_no_folder(labels: Path, tmp_path: Path) -> None:
     change(labels, **{"../up": ["flight 1.mp4", "flight 3.mp4"], "highlights": ["flight 5.mp4", "flight 7.mp4"]})
-    with pytest.raises(DatasetError, match="cannot be a folder's name"):
+    with pytest.raises(DatasetError, match="cannot be the name of a folder"):
         dataset_prepare(labels, tmp_path / "out")
     assert not (tmp_path / "up").exists()
 

@@ -183,7 +183,7 @@ def test_two_runs_into_one_folder_do_not_mix(film, tmp_path, monkeypatch):
     first = threading.Thread(target=extract, args=([film], tmp_path), kwargs={"on_progress": wait})
     first.start()
     assert inside.wait(120)
-    with pytest.raises(StorageError, match="extracts into it"):
+    with pytest.raises(StorageError, match="is extracting into it"):
         extract([film], tmp_path)
     leave.set()
     first.join()

@@ -100,7 +100,7 @@ def test_an_index_is_kept_and_changed(tmp_path: Path) -> None:
         index.add("silent", Fingerprint(seconds=5.0))
         assert np.isnan(index.row("silent")).all()
     path.write_bytes(b"not a database" * 100)
-    with pytest.raises(StorageError, match="Name another file"):
+    with pytest.raises(StorageError, match="Use another file"):
         RepetitionIndex(path)
 
 

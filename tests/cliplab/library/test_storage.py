@@ -142,8 +142,8 @@ def test_an_object_that_changes_or_vanishes_during_the_scan(bucket: Bucket, mode
 
     report = scan(LIBRARY, model, output=tmp_path / "h.json", workers=1, on_progress=meanwhile)
     failures = {Path(path).name: error for path, error in report.failures}
-    assert failures["002.mp4"].startswith("vanished during the scan")
-    assert failures["005.mp4"].startswith("was written to during the scan")
+    assert failures["002.mp4"].startswith("was removed during the scan")
+    assert failures["005.mp4"].startswith("was modified during the scan")
     stored = StoredVideo(before)
     stored.fetch(0, 1)
     assert stored.requests == 1, "of what was read meanwhile nothing is kept"
@@ -200,7 +200,7 @@ def write_noise(path: Path, frames: int, group: int) -> Path:
     [
         ("s3://library/nothing", "there is no such folder"),
         ("s3://nobucket/videos", "there is no such folder"),
-        ("abacus://beads", "is not a storage that fsspec knows"),
+        ("abacus://beads", "is not a storage type that fsspec supports"),
         ("lakefs://repository/main", "needs the package"),
         ("file:///nowhere", "there is no such folder"),
     ],

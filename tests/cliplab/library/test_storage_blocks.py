@@ -85,7 +85,7 @@ def stored(tmp_path: Path) -> StoredVideo:
 def test_a_short_read_is_a_failure_and_is_not_kept(client: Client, tmp_path: Path) -> None:
     client.short = 1
     video = stored(tmp_path)
-    with video.open_binary() as file, pytest.raises(OSError, match="bytes came"):
+    with video.open_binary() as file, pytest.raises(OSError, match="bytes arrived"):
         file.read(10)
     assert "could not be read from the storage" in str(video.failure)
     assert (video.bytes_fetched, video.requests) == (0, 0)

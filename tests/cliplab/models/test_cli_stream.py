@@ -94,7 +94,7 @@ def test_what_cannot_stream_is_said_before_anything_is_read(model: Path, tmp_pat
         stream(model, "-", every=0)
     with pytest.raises(ConfigError, match="does not stream"):
         stream("efficientnet_lite0", "-")
-    with pytest.raises(ConfigError, match='model is of mode "base"'):
+    with pytest.raises(ConfigError, match='model has the mode "base"'):
         stream({**CONFIG, "model_mode": "base"}, "-")
     with pytest.raises(ConfigError, match='"memory_seconds"'):
         stream(model, "-", memory_seconds=-1)
@@ -251,6 +251,6 @@ def test_a_source_that_is_left_early_is_let_go(camera: Camera) -> None:
 def test_a_camera_that_is_no_camera_is_refused() -> None:
     with (
         LiveVideo("/dev/null", SPEC) as video,
-        pytest.raises(MediaError, match=r"/dev/null: cannot be .* Name a camera"),
+        pytest.raises(MediaError, match=r"/dev/null: cannot be .* Use a camera"),
     ):
         next(iter(video))

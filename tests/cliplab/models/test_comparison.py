@@ -147,7 +147,7 @@ def test_settings_of_one_model(data: Path) -> None:
         ({"vary": {"n_frames": [2, 3]}, "models": None}, "one model"),
         ({"models": ["efficientnet_lite"]}, "efficientnet_lite0"),
         ({"models": [COLOR, COLOR]}, "twice"),
-        ({"models": []}, "names no model"),
+        ({"models": []}, "lists no model"),
         ({"overrides": {"n_frame": 3}}, "n_frames"),
         ({"overrides": {"color": 3}}, "color.KEY=VALUE"),
         ({"max_latency_ms": -1}, "max_latency_ms"),

@@ -93,7 +93,7 @@ def test_it_is_converted_with_labels_and_predicts(network: Any, file: Path, tmp_
 
 def test_int8_is_calibrated_on_clips(file: Path, tmp_path: Path) -> None:
     own = {"labels": ["warm", "cold"], "positive_label": "cold", "min_agreement": 0.5, **RANGE}
-    with pytest.raises(ConversionError, match="int8 is calibrated on clips"):
+    with pytest.raises(ConversionError, match="int8 needs calibration clips"):
         convert(file, tmp_path / "model.tflite", quantize="int8", overrides=own)
     data = render_dataset(tmp_path / "data", train=2, validation=1, test=1)
     report = convert(file, tmp_path / "model.tflite", quantize="int8", data=data, overrides=own)
@@ -203,13 +203,13 @@ def test_descriptions_that_are_wrong_are_refused(
 
 def test_weights_alone_labels_and_other_outputs(network: Any, file: Path, tmp_path: Path) -> None:
     network.save_weights(tmp_path / "w.h5")
-    with pytest.raises(WeightsError, match="holds weights alone, and not the layers"):
+    with pytest.raises(WeightsError, match="holds only weights, not the layers"):
         convert(tmp_path / "w.h5", tmp_path / "x.tflite", overrides={"labels": ["a", "b"]})
     with pytest.raises(ConfigError, match="does not say what its outputs mean, of which there are 1"):
         convert(file, tmp_path / "x.tflite")
     with pytest.raises(ConfigError, match=r"converted to X\.tflite"):
         convert(file, tmp_path / "x.pth", overrides={"labels": ["a", "b"]})
-    with pytest.raises(ConfigError, match="holds weights, and a model here is"):
+    with pytest.raises(ConfigError, match="holds weights only; a model is"):
         open_model(file)
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w") as archive:
@@ -280,7 +280,7 @@ def test_the_options_of_the_command_line(tmp_path: Path, own_cache: Path) -> Non
     assert trained.labels == ("warm", "cold")
     assert trained.config["variant"] == "lite0"
     for arguments, expected in (
-        (["finetune", "--base-model", "m.h5", data, tmp_path / "o", tmp_path / "p"], "takes the place of MODEL"),
+        (["finetune", "--base-model", "m.h5", data, tmp_path / "o", tmp_path / "p"], "replaces MODEL"),
         (["finetune", tmp_path / "out"], "takes MODEL and DATA"),
         (["train", "mobilenet_v2", data, tmp_path / "o", "--base-model", tmp_path / "out"], "is a trained model"),
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import time
 
@@ -12,6 +13,7 @@ from command_line import cli
 
 from adapters.errors import ConfigError
 from cliplab.models import cache_clear, cache_show, machine
+from cliplab.models.extras import declared_requirements
 
 
 @pytest.fixture
@@ -57,6 +59,26 @@ def test_doctor_shows_the_extras_and_a_line_to_copy(cache):
     out = cli("doctor", code=0).stdout
     assert "No problem found." in out
     assert machine().line().split(";")[0] in out.replace("\n", " ")
+
+
+def test_the_extras_of_a_checkout_are_those_of_its_setup(tmp_path):
+    """What was installed from it may be older than the code that runs."""
+    from places import ROOT
+
+    found = declared_requirements(ROOT / "setup.py")
+    named = set(re.findall(r'^        "([a-z-]+)": ', (ROOT / "setup.py").read_text(encoding="utf-8"), re.M))
+    assert {line.rpartition("extra == ")[2].strip("'") for line in found if "extra ==" in line} == named
+    assert {one.name for one in machine().extras} == named - {"all", "dev", "lock", "test", "test-all"}
+    other = tmp_path / "setup.py"
+    for text in (
+        "",
+        "setup(name='other', install_requires=[], extras_require={})",
+        "setup(",
+        "X = [1]\nsetup(name='cliplab')",
+    ):
+        other.write_text(text)
+        assert declared_requirements(other) is None
+    assert declared_requirements(tmp_path / "none.py") is None
 
 
 def test_an_empty_cache(cache):

@@ -99,5 +99,5 @@ def fit(folder: Path, batch_size: int, failure: BaseException | None, inside: bo
 def test_memory_that_runs_out_names_a_batch_size(tmp_path: Path, failure: BaseException | None, inside: bool) -> None:
     with pytest.raises(TrainingError, match=r"out of memory while fine-tuning on .PU:0 .* 32\. Try --batch-size 16 "):
         fit(tmp_path, 32, failure, inside)
-    with pytest.raises(TrainingError, match=r"a batch size of 1\. It is the smallest there is: lower imgz"):
+    with pytest.raises(TrainingError, match=r"a batch size of 1\. This is the smallest batch size: lower imgz"):
         fit(tmp_path, 1, failure, inside)

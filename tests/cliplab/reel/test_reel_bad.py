@@ -153,7 +153,7 @@ def test_a_reel_never_replaces_what_it_is_made_of(library: dict[str, Path], tmp_
     marked = highlights(tmp_path / "h.json", (mine, 0, 1), (library["blue"], 0, 1))
     before = mine.read_bytes()
     for name in ("mine.mp4", "link.mp4"):
-        with pytest.raises(ConfigError, match="one of the videos that the reel is made of"):
+        with pytest.raises(ConfigError, match="one of the videos that the reel is made from"):
             reel(marked, tmp_path / name, force=True)
     assert mine.read_bytes() == before
 
@@ -214,7 +214,7 @@ def test_the_command_says_what_was_left_out(library: dict[str, Path], tmp_path: 
     assert run.exit_code == 1, run.stderr
     lines = run.stdout.splitlines()
     assert lines[0].endswith(f"0.990  0.00-1.00 s  {library['red']}")
-    assert lines[1].startswith(f"set aside: {tmp_path}/gone\\n.mp4: no such file")
+    assert lines[1].startswith(f"skipped: {tmp_path}/gone\\n.mp4: no such file")
     assert lines[2] == f"left out: {copy}: looks the same as {library['red']}"
     assert lines[-1] == f"Would write: {tmp_path}/r.mp4: 1 clip, 1.00 s, 96x64 at 25 frames per second"
     assert not (tmp_path / "r.mp4").exists()

@@ -91,7 +91,7 @@ def test_the_first_get_says_what_is_missing_and_works_when_it_is_there(folder: P
     with pytest.raises(BundleError, match=r"model_manifest\.json: is not there\. Write it: cliplab registry manifest"):
         model.get()
     manifest.write_text('{"current": null, "models": []}')
-    with pytest.raises(BundleError, match="names no current model"):
+    with pytest.raises(BundleError, match="has no current model"):
         model.get()
     manifest.write_text(text[:40])
     with pytest.raises(BundleError, match=r"model_manifest\.json: is damaged or half-written"):

@@ -156,7 +156,7 @@ def test_a_version_name_alone_changes_nothing(deployed: Path) -> None:
 def test_a_version_is_never_replaced(deployed: Path, new: Path) -> None:
     before = content(deployed)
     other = shutil.copy(new, new.with_name(FIRST))
-    with pytest.raises(BundleError, match=rf"{FIRST}: is another file.*--next-name highlight_movinet_a0_v001"):
+    with pytest.raises(BundleError, match=rf"{FIRST}: is a different file.*--next-name highlight_movinet_a0_v001"):
         registry_manifest(deployed, add=other)
     assert content(deployed) == before
     (deployed / FIRST).rename(deployed / "gone")
@@ -284,7 +284,7 @@ def test_a_bad_file_never_becomes_current(damage: Any, deployed: Path, new: Path
     registry_manifest(deployed, add=new, metrics=metrics_file(deployed, precision=0.99), next_name=FIRST)
     before = stored(deployed)
     damage(deployed / SECOND)
-    with pytest.raises(BundleError, match=rf"{SECOND}: .*It would be current"):
+    with pytest.raises(BundleError, match=rf"{SECOND}: .*It would become current"):
         registry_manifest(deployed, current=SECOND)
     assert stored(deployed) == before
     report = registry_manifest(deployed, keep_best="precision")  # the better one is not whole
@@ -318,7 +318,7 @@ def test_a_model_that_names_no_adapter_is_refused(deployed: Path) -> None:
     from adapters.litert import with_description
 
     (deployed / SECOND).write_bytes(with_description(bare_program(64), {"labels": ["a"]}))
-    with pytest.raises(BundleError, match=rf"{SECOND}: its description names no adapter"):
+    with pytest.raises(BundleError, match=rf"{SECOND}: its description has no adapter"):
         registry_manifest(deployed, add=deployed / SECOND)
 
 

@@ -269,11 +269,11 @@ def test_promotion_asks_the_gates_and_force_keeps_its_reason(tmp_path: Path) -> 
 def test_an_evaluation_of_another_model_and_figures_that_are_none_are_refused(tmp_path: Path) -> None:
     place = str(tmp_path / "r")
     make_registry(tmp_path / "r").close()
-    with pytest.raises(ConfigError, match="is of a model with the labels"):
+    with pytest.raises(ConfigError, match="is for a model with the labels"):
         put(place, tmp_path, "1.0.0", metrics=evaluation(tmp_path, 0.9, "hot"))
     half = json.loads(evaluation(tmp_path, 0.9).read_text())
     (tmp_path / "half.json").write_text(json.dumps({**half, "per_class": [{"f1": 1}]}))
-    with pytest.raises(ConfigError, match="is not a report of this version"):
+    with pytest.raises(ConfigError, match="is not a report that this version can read"):
         put(place, tmp_path, "1.0.0", metrics=tmp_path / "half.json")
     (tmp_path / "nan.json").write_text('{"f1": NaN}')
     with pytest.raises(ConfigError, match=r"nan\.json"):
@@ -317,7 +317,7 @@ def test_lineage_names_what_a_version_was_trained_from_and_where_it_was(tmp_path
     assert first.descendants == ("sports-nfl-v2.0.0",)
     assert first.version.lineage["data"] == "dataset.jsonl"
     assert [event.kind for event in first.events] == ["upload", "promote"]
-    with pytest.raises(ConfigError, match="names no version"):
+    with pytest.raises(ConfigError, match="is not a version"):
         put(place, tmp_path, "1.0.0", name="sports-nba", parent=NAME)
 
 
@@ -346,7 +346,7 @@ def test_a_locked_a_foreign_and_a_later_database_are_refused(tmp_path: Path, mon
             other.append(Event("note"))
     with open_registry(tmp_path / "r") as registry, registry.writing() as connection:
         connection.exec_driver_sql("UPDATE registry_version SET version_num = '9999'")
-    with pytest.raises(StorageError, match=r"'9999'.*update cliplab"):
+    with pytest.raises(StorageError, match=r"'9999'.*Update cliplab"):
         open_registry(tmp_path / "r")
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -389,7 +389,7 @@ def test_a_registry_on_another_machine_is_opened_by_its_database(place: str, tmp
     put(place, tmp_path, "1.0.0")
     folder = tmp_path / "registry"
     folder.rename(tmp_path / "gone")
-    with pytest.raises(StorageError, match="of another machine"):
+    with pytest.raises(StorageError, match="on another machine"):
         open_registry(place)
     (tmp_path / "gone").rename(folder)
     with open_registry(place) as opened:

@@ -227,7 +227,7 @@ def test_a_file_that_grows_or_vanishes_during_the_scan(library: Path, model: Pat
     report = scan(library, model, output=output, min_score=0, workers=1, on_progress=meanwhile)
     assert (report.highlights, report.failed) == (4, 2)
     failures = {item["path"]: item["error"] for item in read(output)["failures"]}
-    assert "vanished during the scan" in failures[str(last[0])]
+    assert "was removed during the scan" in failures[str(last[0])]
     assert "still being written" in failures[str(last[1])]
     again = scan(library, model, output=output, min_score=0)
     assert (again.videos, again.scored, again.failed) == (5, 1, 0)

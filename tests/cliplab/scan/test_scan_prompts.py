@@ -99,7 +99,7 @@ def test_what_scan_refuses(library: Path, pair: Path, tmp_path: Path) -> None:
         ({"prompt": "red"}, "--prompt-model DIR"),
         ({"prompt_model": pair}, "needs a prompt"),
         ({"bundle": "model", **words_of(pair)}, "both given"),
-        ({}, "no model is named"),
+        ({}, "no model is given"),
         ({**words_of(pair), "engine": "ray"}, "on this machine"),
         ({**words_of(pair), "label": "sunset"}, "not a label of this model"),
     ):

@@ -98,7 +98,7 @@ def test_a_locked_database(library: Path, model: Path, tmp_path: Path, monkeypat
     monkeypatch.setattr(store_file, "BUSY_SECONDS", 0.2)
     connection = sqlite3.connect(tmp_path / "scan.db", isolation_level=None)
     connection.execute("BEGIN IMMEDIATE")
-    with pytest.raises(StorageError, match=r"scan\.db: .*another program keeps it locked.*goes on from here"):
+    with pytest.raises(StorageError, match=r"scan\.db: .*another program keeps it locked.*resumes here"):
         scan(library, model, output=tmp_path / "h.json")
     connection.close()
     assert scan(library, model, output=tmp_path / "h.json").scored == 0
@@ -122,7 +122,7 @@ def test_stores_of_others_and_of_the_future_are_refused(library: Path, model: Pa
     connection.close()
     refused(tmp_path / "mail.db", "another program")
     (tmp_path / "text.db").write_text("no database at all, " * 100)
-    refused(tmp_path / "text.db", "damaged or no database")
+    refused(tmp_path / "text.db", "damaged or not a database")
     with pytest.raises(StorageError):
         scan(library, model, output=tmp_path / "h.json", store=tmp_path / "text.db" / "scan.db")
 
@@ -143,7 +143,7 @@ def test_a_damaged_store_is_moved_aside_and_a_new_one_begun(library: Path, model
         assert (tmp_path / f"scan.db.damaged-{number}").read_bytes() == data
     data[:100] = bytes(100)  # it may be another program's
     store.write_bytes(data)
-    with pytest.raises(StorageError, match=r"scan\.db: .*remove it to begin anew"):
+    with pytest.raises(StorageError, match=r"scan\.db: .*remove it to start again"):
         scan(library, model, output=tmp_path / "h.json", store=store)
     assert store.read_bytes() == data
 
@@ -216,7 +216,7 @@ def test_a_full_disk_costs_nothing_that_was_kept(library: Path, model: Path, tmp
     done = python(code, big, model, tmp_path / "out")
     assert done.exit_code == 1
     assert "StorageError" in done.stderr.splitlines()[-1]
-    assert "the disk is full or fails" in done.stderr.splitlines()[-1]
+    assert "the disk is full or failing" in done.stderr.splitlines()[-1]
     report = scan(big, model, output=tmp_path / "out" / "h.json", min_score=0)
     assert 0 < report.scored < report.videos == 36
 

@@ -322,7 +322,7 @@ def test_token_of_the_fragment_opens_the_studio(chromium: Any, tmp_path: Path) -
     with running_studio(tmp_path, labels=("ad",), annotator="ann", host="0.0.0.0", token=token) as (url, studio):
         page = chromium.new_context().new_page()
         page.goto(url)
-        assert "asks for its token" in page.inner_text("h1")
+        assert "requires its token" in page.inner_text("h1")
         page.goto("about:blank")
         page.goto(f"{url}/#token={token}")
         page.wait_for_selector("#label-page")

@@ -371,7 +371,7 @@ def test_a_model_scores_the_video_over_time(
 
     monkeypatch.setattr("cliplab.studio.video_scores.cache_dir", lambda: tmp_path)
     show(page, served, SHOTS)
-    until(lambda: "No model of yours" in page.inner_text("#score-state"), 120)
+    until(lambda: "no model that can score" in page.inner_text("#score-state"), 120)
     config = check_config(
         {"schema_version": 2, "adapter": "movinet_adapter:MoViNetAdapter", "labels": ["ad", "content"]}
     )

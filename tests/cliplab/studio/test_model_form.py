@@ -80,7 +80,7 @@ def test_an_empty_form_is_the_defaults() -> None:
         ("calibrate", "yes", "true or false"),
         ("mixed_precision", "1", "auto"),
         ("labels", "one", "at least 2 entries"),
-        ("labels", "ad\nad", "no entry twice"),
+        ("labels", "ad\nad", "without duplicates"),
         ("split_fractions", "0.8 0.2", "at least 3 entries"),
         ("split_fractions", "0.8 0.1 0.2", "add up to 1"),
         ("mean", "1 2", "3 entries"),

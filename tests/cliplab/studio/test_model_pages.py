@@ -193,7 +193,7 @@ def test_the_second_of_two_edits_is_told_and_keeps_its_values(client: TestClient
     (studio.options.models_folder / "ads.json").write_text(json.dumps({**CONFIG, "top_k": 7}))
     third = save(client, address, version="ads-v3", base=base[1], **{"c.top_k": "2"})
     assert third.status_code == 409
-    assert "changed by another program" in third.text
+    assert "Another program changed it" in third.text
 
 
 def test_a_config_that_was_removed_meanwhile_gives_the_values_back(client: TestClient, studio: Studio) -> None:

@@ -131,7 +131,7 @@ def test_labels_of_people_stay_and_are_not_queued(folder, model):
 def test_a_model_that_does_not_know_the_classes(folder, model):
     with open_store(folder, ["ad", "content"]) as store:
         fill_items(store)
-        with pytest.raises(ConfigError, match=r"share none"):
+        with pytest.raises(ConfigError, match=r"have none in common"):
             prelabel(store, model, trust_adapters=TRUST)
         store.rename_class("ad", "Red")  # renamed later; spelled otherwise than by the model
         report = prelabel(store, model, 0.5, trust_adapters=TRUST)

@@ -107,7 +107,7 @@ def test_a_full_disk_changes_nothing_and_says_so(tmp_path):
         long = [LabelEvent("tab 2", n, "ann", 2, "note", {"text": "x" * 5000}, 1.0) for n in range(20)]
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 1000, hard))
         try:
-            with pytest.raises(StorageError, match="disk is full or fails"):
+            with pytest.raises(StorageError, match="disk is full or failing"):
                 store.append(long)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

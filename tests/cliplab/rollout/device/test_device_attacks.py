@@ -90,7 +90,7 @@ def test_metadata_of_other_keys(attacked: Attacked) -> None:
     other.version = 5
     other.promote("1.1.0", attacked.model(BAD))
     attacked.served.registry = other
-    attacked.require_refused("not signed as they should")
+    attacked.require_refused("without valid signatures")
 
 
 def test_rollback(attacked: Attacked) -> None:
@@ -190,7 +190,7 @@ def test_mix_and_match(attacked: Attacked) -> None:
     attacked.registry.promote("1.0.2", attacked.model("third"))
     for name in ("snapshot", "targets"):
         attacked.registry.files[f"tuf/metadata/3.{name}.json"] = earlier[f"tuf/metadata/2.{name}.json"]
-    attacked.require_refused("signed as they should", "more than", "older state")
+    attacked.require_refused("without valid signatures", "more than", "older state")
 
 
 def test_wrong_software(attacked: Attacked) -> None:
@@ -215,10 +215,10 @@ def test_keys_below_the_threshold(tmp_path: Path) -> None:
         keys = {"targets": attacked.registry.keys["targets"][:2]}
         attacked.registry.place("1.1.0", attacked.model(BAD))
         attacked.registry.sign(keys=keys)
-        attacked.require_refused("signed as they should")
+        attacked.require_refused("without valid signatures")
         stolen = attacked.registry.keys["targets"][:2]
         attacked.registry.sign(keys={"targets": [*stolen, CryptoSigner.generate_ed25519()]})
-        attacked.require_refused("signed as they should")
+        attacked.require_refused("without valid signatures")
         attacked.require_recovered()
 
 
@@ -226,7 +226,7 @@ def test_stolen_online_keys_do_not_sign_models(attacked: Attacked) -> None:
     """Who has only snapshot and timestamp cannot add a file."""
     attacked.registry.promote("1.1.0", attacked.model(BAD))
     attacked.registry.sign(keys={"targets": attacked.registry.keys["timestamp"]})
-    attacked.require_refused("signed as they should")
+    attacked.require_refused("without valid signatures")
 
 
 @pytest.mark.parametrize("cut", [0.0, 0.5, 0.99])
@@ -272,7 +272,7 @@ def test_a_poisoned_download_is_not_continued(attacked: Attacked) -> None:
 def test_corrupted_metadata(attacked: Attacked, name: str, data: bytes) -> None:
     attacked.registry.promote("1.1.0", attacked.model(BAD))
     attacked.served.answers[f"tuf/metadata/{name}"] = replies(data)
-    attacked.require_refused("signed as they should", "reached")
+    attacked.require_refused("without valid signatures", "reached")
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 403, 404, 500, 503])
@@ -329,4 +329,4 @@ def test_another_root_is_not_taken(attacked: Attacked, tmp_path: Path) -> None:
     attacked.client = DeviceClient(DeviceOptions("a", attacked.served.url, attacked.folder, root=other), machine="one")
     attacked.require_refused("differs from the root")
     fresh = DeviceClient(DeviceOptions("b", attacked.served.url, tmp_path / "b", root=other), machine="one")
-    assert any("signed as they should" in problem for problem in fresh.round().problems)
+    assert any("without valid signatures" in problem for problem in fresh.round().problems)
