@@ -57,7 +57,7 @@ CASES: list[tuple[str, dict[str, str], int, str]] = [
     ("", {"weights": "FILES/two_stream/weights.safetensors"}, 1, 'It is MoViNet a0 stream: set "model_mode"'),
     ("movinet_a0_stream", {"weights": "FILES/two"}, 1, 'It is MoViNet a0 base: set "model_mode" to "base"'),
     ("movinet_a1_base", {"weights": "FILES/two"}, 1, 'It is MoViNet a0 base: set "model_id" to "a0"'),
-    ("", {"weights": "FILES/x.tflite"}, 2, 'x.tflite, a published int8 model, goes with model_id "a0" and model_mode'),
+    ("", {"weights": "FILES/x.tflite"}, 2, 'x.tflite, a published int8 model, requires model_id "a0" and model_mode'),
     ("FILES/two", {"model_mode": "stream"}, 2, '"model_mode" belongs to the model\'s weights: it was made with "base"'),
     ("FILES/two", {"model_id": "a1"}, 2, '"model_id" belongs to the model\'s weights'),
     # Labels that do not fit the head.
@@ -82,8 +82,8 @@ CASES: list[tuple[str, dict[str, str], int, str]] = [
     ("FILES/cut.tflite", {}, 1, "cut.tflite: is damaged or truncated"),
     ("FILES/cut", {}, 1, "weights.safetensors: is damaged: 5 bytes, bundle.json lists"),
     ("", {"weights": "FILES/cut"}, 1, "weights.safetensors: is damaged: 5 bytes, bundle.json lists"),
-    ("", {"weights": "FILES/foreign"}, 1, "foreign is damaged or not whole"),
-    ("", {"weights": "FILES/video.mp4"}, 1, "video.mp4 is not a kind of weights file that is known"),
+    ("", {"weights": "FILES/foreign"}, 1, "foreign is damaged or incomplete"),
+    ("", {"weights": "FILES/video.mp4"}, 1, "video.mp4 is not a known type of weights file"),
     ("", {"weights": "FILES/missing"}, 1, 'missing\': there is no such file or folder. Give "kinetics-600"'),
 ]
 

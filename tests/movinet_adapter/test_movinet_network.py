@@ -182,7 +182,7 @@ def test_variables_of_another_network_are_refused_by_name(base: MoViNetNetwork) 
     keras = pytest.importorskip("tf_keras", reason="pip install 'cliplab[train]'")
     other = keras.Sequential([keras.layers.Dense(3)])
     other.build([1, 2])
-    with pytest.raises(WeightsError, match="334 variables and tf-models' network 2"):
+    with pytest.raises(WeightsError, match="334 variables, but tf-models' network has 2"):
         copy_values(base, other)
 
 

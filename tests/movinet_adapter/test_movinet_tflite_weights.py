@@ -200,17 +200,17 @@ EXPANSION = "block2_layer0/bneck/expansion/conv2d/conv2d/Conv2D"
 @pytest.mark.parametrize(
     "change, message",
     [
-        (_add_constant, "nothing is known about its constant 'movinet_classifier/added/Conv2D'"),
-        (_rename(EXPANSION, "dense/kernel"), "nothing is known about its constant 'dense/kernel'"),
+        (_add_constant, "it has an unknown constant 'movinet_classifier/added/Conv2D'"),
+        (_rename(EXPANSION, "dense/kernel"), "it has an unknown constant 'dense/kernel'"),
         (
             _rename(EXPANSION, "movinet_classifier/movinet/block9_layer9/bneck/expansion/conv2d/Conv2D"),
             "no variable 'block9_layer9/expansion/kernel'",
         ),
         (
             _rename(EXPANSION, "movinet_classifier/movinet/block2_layer1/bneck/expansion/conv2d/Conv2D"),
-            "'block2_layer1/expansion/kernel' stands in it twice",
+            "'block2_layer1/expansion/kernel' occurs twice",
         ),
-        (_vary_rezero, "block2_layer1/bneck/rezero/mul' is one factor repeated"),
+        (_vary_rezero, "block2_layer1/bneck/rezero/mul' must be one repeated factor"),
         (_drop_scale, "block1_layer1/bneck/expansion/conv2d/conv2d/Conv2D' is not quantised"),
         (_drop_activation, "stem/stem/conv2d/conv2d/Conv2D' is not followed by RELU6"),
     ],
@@ -232,7 +232,7 @@ def test_packing_it_again_unchanged_changes_nothing(
 
 
 def test_another_size_is_refused_by_the_first_variable_that_differs(published: Path) -> None:
-    with pytest.raises(WeightsError, match=r"'stem/bn/gamma' is \[8\] in it and \[16\] in the network"):
+    with pytest.raises(WeightsError, match=r"'stem/bn/gamma' is \[8\] in the file but \[16\] in the network"):
         read_tflite_weights(published, "a1")
 
 

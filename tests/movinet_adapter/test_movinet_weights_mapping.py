@@ -80,7 +80,7 @@ def test_own_names_that_do_not_fit_are_named(base_values: Values, stream_values:
     assert "the network has no 'head/kernal'; the nearest is 'head/kernel'" in refused(
         base_values | {"head/kernal": base_values["head/kernel"]}
     )
-    assert "'stem/bn/beta' is [9] in it and [8]" in refused(base_values | {"stem/bn/beta": np.zeros(9, np.float32)})
+    assert "'stem/bn/beta' is [9] in it but [8]" in refused(base_values | {"stem/bn/beta": np.zeros(9, np.float32)})
     assert "'stem/bn/beta' holds values that are not finite" in refused(
         base_values | {"stem/bn/beta": np.full(8, np.inf, np.float32)}
     )
@@ -176,7 +176,7 @@ def test_a_digest_stands_for_names_shapes_and_values(seed: int, data: st.DataObj
 
 def test_one_variable_too_many_or_too_few_is_named() -> None:
     found = [StoredVariable(f"theirs/{name}", value) for name, value in wide_values(BASE).items()]
-    with pytest.raises(WeightsError, match="it has 333 variables and the network 334; 'classifier/output/bias' is mis"):
+    with pytest.raises(WeightsError, match="it has 333 variables, but the network has 334; 'classifier/output/bias' is mis"):
         fit_by_order(BASE, found[:-1], "model")
-    with pytest.raises(WeightsError, match="it has 335 variables and the network 334; 'theirs/metric' is in it"):
+    with pytest.raises(WeightsError, match="it has 335 variables, but the network has 334; 'theirs/metric' is unexpected"):
         fit_by_order(BASE, [*found, StoredVariable("theirs/metric", found[-1].value)], "model")

@@ -239,12 +239,12 @@ def test_what_is_no_bundle_says_so(tmp_path: Path, bundle: Path) -> None:
         with pytest.raises(BundleError, match=message):
             read_bundle(tmp_path / name)
     for text, message in {
-        "[]": "damaged or foreign",
-        "{": "damaged or foreign",
+        "[]": "damaged, or another program wrote it",
+        "{": "damaged, or another program wrote it",
         '{"format": "other", "version": 1}': "not a cliplab bundle",
         '{"format": "cliplab-bundle", "version": 2}': "Install a newer cliplab",
         '{"format": "cliplab-bundle", "version": 1, "files": []}': "its own digest differs",
-        "[" * 100_000: "damaged or foreign",
+        "[" * 100_000: "damaged, or another program wrote it",
     }.items():
         (bundle / "bundle.json").write_text(text)
         with pytest.raises(BundleError, match=message):
@@ -255,7 +255,7 @@ def test_what_is_no_bundle_says_so(tmp_path: Path, bundle: Path) -> None:
 def test_a_list_without_a_file_that_every_bundle_has_is_refused(bundle: Path, name: str) -> None:
     reseal(bundle, lambda manifest: manifest["files"].pop(name))
     (bundle / name).unlink()
-    with pytest.raises(BundleError, match=rf"model/{name}: is not in bundle\.json"):
+    with pytest.raises(BundleError, match=rf"model/{name}: is missing from bundle\.json"):
         read_bundle(bundle)
 
 

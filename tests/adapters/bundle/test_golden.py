@@ -202,7 +202,7 @@ def test_what_cannot_be_compared_is_an_error(golden: Golden) -> None:
     with pytest.raises(BundleError, match="2 predictions for one clip"):
         check_golden(golden, lambda clips: predict([*clips, *clips]), "float32")
     two = Prediction(np.array([0.5, 0.5], np.float32), ("a", "b"), 0.0, 1.0)
-    with pytest.raises(BundleError, match="2 scores, 3 are expected"):
+    with pytest.raises(BundleError, match="2 scores; 3 are expected"):
         check_golden(golden, lambda clips: [two], "float32")
 
 

@@ -149,7 +149,7 @@ def test_a_mistake_is_named_only_where_the_clip_could_tell_it(mistake: str) -> N
     def mistaken(clips: Sequence[Clip]) -> list[Prediction]:
         return predict([replace(clip, frames=change(clip.frames)) for clip in clips])
 
-    with pytest.raises(BundleError, match=f"fit {mistake}"):
+    with pytest.raises(BundleError, match=f"match those of {mistake}"):
         check_golden(golden, mistaken, "float32")
     blind = replace(golden, sensitivity={**golden.sensitivity, mistake: 0.0})
     with pytest.raises(BundleError, match="Check the preprocessing"):

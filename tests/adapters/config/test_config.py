@@ -54,7 +54,7 @@ def test_defaults_are_filled_in_depth() -> None:
         ({"imgz": "big"}, ['"imgz" must be a whole number (>= 32, <= 1024)', '"big" (text)']),
         ({"imgz": 31}, ['"imgz" must be a whole number (>= 32', "got 31"]),
         ({"aspect": "squash"}, ['"aspect" must be one of "crop", "pad", "stretch"', '"squash"']),
-        ({"labels": ["a", "a"]}, ['"labels" must be', "no entry twice"]),
+        ({"labels": ["a", "a"]}, ['"labels" must be', "without duplicates"]),
         ({"labels": ["only"]}, ['"labels" must be', "at least 2 entries"]),
         ({"augmentation": {"flipp": True}}, ['"flipp" is not a key of "augmentation"', 'Did you mean "flip"?']),
         ({"augmentation": {"crop": 3}}, ['"augmentation.crop" must be a number (>= 0.1, <= 1)', "got 3"]),
@@ -66,7 +66,7 @@ def test_defaults_are_filled_in_depth() -> None:
         ({"stride_seconds": 1}, ['"stride_seconds" needs "window_seconds"']),
         ({"window_seconds": 0.001}, ['"window_seconds" must be a number (>= 0.01', "got 0.001"]),
         ({"stride_seconds": 1e-9, "window_seconds": 1}, ['"stride_seconds" must be a number (>= 0.01', "got 1e-09"]),
-        ({"fine_tune_layers": 3, "freeze_layers": 3}, ['"fine_tune_layers" and "freeze_layers"', "give one"]),
+        ({"fine_tune_layers": 3, "freeze_layers": 3}, ['"fine_tune_layers" and "freeze_layers"', "only one"]),
         ({"split_fractions": [0.5, 0.1, 0.1]}, ['"split_fractions" must add up to 1']),
         ({"class_weights": {"a": 1}, "labels": ["a", "b"]}, ['"class_weights" must name each label once']),
         ({"num_threads": True}, ['"num_threads" must be a whole number (>= 1, <= 1024) or null', "true"]),
@@ -122,7 +122,7 @@ def test_keys_that_must_go_together(keys: dict[str, Any], word: str | None) -> N
         config = check_config(lite(**keys))
         assert {key: config[key] for key in keys} == keys
         return
-    with pytest.raises(ConfigError, match=f"{word}.*(must|requires|required|needs|two ways)"):
+    with pytest.raises(ConfigError, match=f"{word}.*(must|requires|required|needs|two ways|is only for)"):
         check_config(lite(**keys))
 
 
@@ -344,7 +344,7 @@ def test_a_key_under_its_other_name_means_the_same(tmp_path: Path) -> None:
 
 def test_two_names_of_a_key_must_agree() -> None:
     assert check_config(lite(model_id="lite1", variant="lite1"))["variant"] == "lite1"
-    with pytest.raises(ConfigError, match='"model_id" is another name of "variant", and they differ'):
+    with pytest.raises(ConfigError, match='"model_id" is another name for "variant", but their values differ'):
         check_config(lite(model_id="lite1", variant="lite2"))
     with pytest.raises(ConfigError, match='"variant" must be one of "lite0", "lite1", "lite2", got "lite9"'):
         check_config(lite(model_id="lite9"))

@@ -141,7 +141,7 @@ def test_what_is_not_allowed_is_refused_when_it_is_made(data: Path) -> None:
             ClipDataset(data, SPEC, **changes)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="several models"):
         ClipDataset(data, InputSpec(24, 24, 8, parts=(SPEC, SPEC)))
-    with pytest.raises(DatasetError, match=r"no clip is of the split 'train' \(it has 2 test\)"):
+    with pytest.raises(DatasetError, match=r"no clip is in the split 'train' \(it has 2 test\)"):
         ClipDataset(read_dataset(data).of_split("test"), SPEC, split="train")
 
 

@@ -70,7 +70,7 @@ def test_label_order_is_first_seen_unless_given(tmp_path: Path) -> None:
     path = rows(tmp_path / "dataset.jsonl", {"path": "z", "label": "z"}, {"path": "a", "label": "a"})
     assert read_dataset(path).labels == ("z", "a")
     assert read_dataset(path, labels=("a", "z", "unused")).labels == ("a", "z", "unused")
-    with pytest.raises(DatasetError, match="'z' is used by the data and not among the labels given: a"):
+    with pytest.raises(DatasetError, match="'z' is used in the data, but it is not one of the given labels: a"):
         read_dataset(path, labels=("a",))
 
 
@@ -125,7 +125,7 @@ def test_labels_json_of_any_classes_with_paths_and_ranges(tmp_path: Path) -> Non
         ([1], "must be an object of lists"),
         ({"a": "x.mp4"}, "must be an object of lists"),
         ({"a": [3]}, "'a', entry 1: must be a path"),
-        ({"a": [], "b": []}, "holds no clips"),
+        ({"a": [], "b": []}, "contains no clips"),
         ({"a": [{"path": "x", "starts": 3}]}, "'a', entry 1: 'starts' is not a key"),
     ],
 )
@@ -150,13 +150,13 @@ def test_tsv_and_a_quoted_path(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "first line must list the columns"),
-        ("path,start_seconds\na,1\n", "path and label among them; got path, start_seconds"),
+        ("path,start_seconds\na,1\n", "including path and label; got path, start_seconds"),
         ("path,label,start_second\na,ad,1\n", 'column "start_second" is not known. Did you mean "start_seconds"'),
         ("path,label,start\na,ad,one\n", "row 2: start_seconds must be seconds, a number; got 'one'"),
         ("path,label,start\na,ad,nan\n", "row 2: .*seconds >= 0, got nan"),
-        ("path,label\na\n", "row 2: has 1 cells where the header names 2"),
+        ("path,label\na\n", "row 2: has 1 cells, but the header has 2 columns"),
         ('path,label\na,"[1"\n', "row 2, label: is not valid JSON"),
-        ("path,label\n", "holds no clips"),
+        ("path,label\n", "contains no clips"),
     ],
 )
 def test_bad_csv(tmp_path: Path, text: str, message: str) -> None:
@@ -489,7 +489,7 @@ def test_multi_label_clips(tmp_path: Path) -> None:
     build = with_rows({"path": "a", "label": ["x", "y"]}, {"path": "b", "label": []}, {"path": "a", "label": "x"})
     check_dataset(build(tmp_path), task="multi_label")
     assert dataset_problems(build(tmp_path).of_split("train"), task="multi_label") == ["it contains no clips."]
-    with pytest.raises(DatasetError, match="has 2 labels where a single-label task needs one"):
+    with pytest.raises(DatasetError, match="has 2 labels; a single-label task needs exactly one"):
         _ = build(tmp_path).examples[0].label
 
 

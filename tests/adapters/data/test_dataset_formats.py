@@ -57,7 +57,7 @@ def test_a_header_of_labels_stands_before_the_rows_only(tmp_path: Path) -> None:
         read_dataset(write(tmp_path / "b.jsonl", f"{row}\n{head}\n"))
     with pytest.raises(DatasetError, match="line 1: labels must be a list"):
         read_dataset(write(tmp_path / "c.jsonl", f'{{"labels": ["x", ""]}}\n{row}\n'))
-    with pytest.raises(DatasetError, match="holds no clips"):
+    with pytest.raises(DatasetError, match="contains no clips"):
         read_dataset(write(tmp_path / "d.jsonl", f"{head}\n"))
     with pytest.raises(DatasetError, match="label occurs twice"):
         read_dataset(write(tmp_path / "e.jsonl", f'{{"labels": ["x", "x"]}}\n{row}\n'))
@@ -158,7 +158,7 @@ def test_coco_goes_by_ids_and_not_by_places(tmp_path: Path) -> None:
         read_dataset(write(tmp_path / "c.json", {**COCO, "annotations": [3]}))
     with pytest.raises(DatasetError, match="id and file_name"):
         read_dataset(write(tmp_path / "c.json", {**COCO, "videos": [{"id": 1}]}))
-    with pytest.raises(DatasetError, match="holds no clips"):
+    with pytest.raises(DatasetError, match="contains no clips"):
         read_dataset(write(tmp_path / "c.json", {**COCO, "annotations": []}))
 
 
@@ -200,9 +200,9 @@ def test_a_comma_goes_before_a_semicolon_in_the_header(tmp_path: Path) -> None:
 
 
 def test_a_column_that_comes_twice_is_refused_and_rows_are_counted_from_the_header(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="each once"):
+    with pytest.raises(DatasetError, match="given twice|each once"):
         read_dataset(write(tmp_path / "a.csv", "path,file,label\na,b,x\n"))
-    with pytest.raises(DatasetError, match="row 4: has 1 cells where the header names 2"):
+    with pytest.raises(DatasetError, match="row 4: has 1 cells, but the header has 2 columns"):
         read_dataset(write(tmp_path / "a.csv", "path,label\na,x\n\nb\n"))
 
 

@@ -171,7 +171,7 @@ def test_cue_tags_of_a_playlist(tmp_path: Path, tags: str, expected: list[tuple[
         ("a.csv", "start,end,label\n1,2\n", "row 2.*cells"),
         ("a.csv", "start,end,label,score\n1,2,x,3\n", "row 2.*score"),
         ("a.csv", "start,end_sec,label\n9,5,x\n", "row 2.*before it starts"),
-        ("a.json", "[" * 100_000, "no format of intervals|nested"),
+        ("a.json", "[" * 100_000, "not in a known interval format|nested"),
         ("a.xyz", "1 2 3\n", "does not end in"),
         ("a.ts", "no stream", "not in a known interval format"),
     ],
@@ -192,7 +192,7 @@ def test_xml_with_entities_is_refused(tmp_path: Path, doctype: str) -> None:
 
 
 def test_damaged_and_deep_xml_is_refused_with_its_line(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"line 2.*not XML"):
+    with pytest.raises(DatasetError, match=r"line 2.*not valid XML"):
         read(tmp_path, "a.xml", "<Chapters>\n</Chapter>")
     with pytest.raises(DatasetError, match="nested elements"):
         read(tmp_path, "a.xml", "<Chapters>" + "<a>" * 10_000)
@@ -217,7 +217,7 @@ def test_what_lies_past_the_end_is_cut_or_left_out_and_said(tmp_path: Path) -> N
     assert times(found) == [("ad", 1, 5), ("ad", 8, 10)]
     assert found.left_out == 2
     words = " ".join(found.notes)
-    assert "line 2: ends after the video" in words
+    assert "line 2: ends after the end of the video" in words
     assert "1 entry that starts at or after the end" in words
     assert "1 entry that has no length (line 4)" in words
 

@@ -170,7 +170,7 @@ def test_bad_items_are_named_and_the_others_are_predicted(videos: list[Path], tm
     assert [result.item for result in results] == batch
     failures = {result.item.id: result.error for result in results if result.error}
     assert set(failures) == {"torn", "missing", "a text", "a picture", "notes"}
-    assert "is text/plain, and the model takes videos" in failures["a text"]
+    assert "is text/plain; the model accepts videos" in failures["a text"]
     assert "A frame model (EfficientNet) also accepts images" in failures["a picture"]
     assert "cannot be downloaded: " in failures["missing"]
     assert "not a video" in failures["notes"]
@@ -345,7 +345,7 @@ def test_foreign_artifacts_are_no_reason_to_predict_with_other_weights(tmp_path:
 def test_a_trained_model_without_artifacts_does_not_predict_with_other_weights(tmp_path: Path) -> None:
     entity = model()
     entity.status = "trained"
-    with pytest.raises(BundleError, match="artifacts of model 'a model': there are none, and its status is trained"):
+    with pytest.raises(BundleError, match="artifacts of model 'a model': there are none, although its status is trained"):
         ModelAdapter(entity)
 
 
@@ -432,7 +432,7 @@ def test_two_items_that_share_a_json_are_named(tmp_path: Path) -> None:
     """dtlpy writes a.json for a.mp4 and again for a.mov: the labels of one are lost."""
     data = download(tmp_path / "data", {"train/a": [("warm", None, None)]})
     download(tmp_path / "data", {"train/a": [("cold", None, None)]}, suffix=".mov")
-    with pytest.raises(DatasetError, match=r"a\.mov and a\.mp4 differ in their suffix alone"):
+    with pytest.raises(DatasetError, match=r"a\.mov and a\.mp4 differ only in their suffix"):
         ModelAdapter(model()).convert_from_dtlpy(str(data))
 
 

@@ -189,7 +189,7 @@ def test_a_link_within_the_root_is_followed(http: httpx.Client, library: Path) -
 
 
 def test_other_machines_are_served_with_a_token_only() -> None:
-    with pytest.raises(ConfigError, match=r"host is 0\.0\.0\.0, which other machines reach, and no token is set"):
+    with pytest.raises(ConfigError, match=r"host is 0\.0\.0\.0, which other machines can reach, but no token is set"):
         HttpOptions(host="0.0.0.0")
     assert HttpOptions(host="0.0.0.0", token=TOKEN).token == TOKEN
     with pytest.raises(ConfigError, match="must have at least 16"):

@@ -249,7 +249,7 @@ def test_streams_are_counted_and_no_more_than_allowed(served: Served) -> None:
 
 def test_a_stream_without_frames_is_ended(bundle: Path) -> None:
     with http_host([bundle], "--timeout-seconds", 1) as impatient, connect(impatient) as socket:
-        assert "no frame came for 1 s" in json.loads(socket.recv(PATIENT))["error"]
+        assert "no frame arrived for 1 s" in json.loads(socket.recv(PATIENT))["error"]
 
 
 def test_a_client_that_vanishes_leaves_no_stream(served: Served) -> None:

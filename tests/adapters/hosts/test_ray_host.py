@@ -105,7 +105,7 @@ def test_without_a_cluster_it_is_a_function_of_batches(folder: Path) -> None:
     first, second = table.to_pylist()
     assert first["predictions"][0]["labels"] == predicted(folder, ["1.mp4"])[0]["predictions"][0]["labels"][:1]
     assert first["x"] == 1
-    assert second["error"] == "the row's file is None, and a path is needed"
+    assert second["error"] == "the row's file is None; a path is required"
     windows = ray_host.VideoPredictor(folder / "bundle", window_seconds=0.5)(
         {"path": np.array([str(folder / "1.mp4")])}
     )

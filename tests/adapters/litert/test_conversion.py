@@ -229,7 +229,7 @@ def test_agreement_counts_clips_and_not_batches() -> None:
 
 def test_too_little_agreement_fails_with_the_figures() -> None:
     batches = [rows([0.6, 0.4], [0.9, 0.1], [0.2, 0.8], [0.3, 0.7])]
-    with pytest.raises(ConversionError, match=r"on 2 of 4 clips \(rendered noise\), 0.500, and at least 0.9") as caught:
+    with pytest.raises(ConversionError, match=r"on 2 of 4 clips \(rendered noise\), 0.500; at least 0.9") as caught:
         report(lambda x: x, lambda x: np.tile(np.float32([0.7, 0.3]), (4, 1)), batches)
     assert "largest score difference is 0.5000" in str(caught.value)
     assert report(lambda x: x, lambda x: np.tile(np.float32([0.7, 0.3]), (4, 1)), batches, 0.5).agreement == 0.5
@@ -268,7 +268,7 @@ def test_a_drop_in_accuracy_that_is_no_chance_fails(
     if passes:
         assert report(lambda x: x, lambda x: x, batches, 0.0, **settings).accuracy.drop == drop  # type: ignore[union-attr]
         return
-    with pytest.raises(ConversionError, match=r"a drop of 0\.020, 95% interval 0\.010 to 0\.030, and at most 0\.01"):
+    with pytest.raises(ConversionError, match=r"a drop of 0\.020, 95% interval 0\.010 to 0\.030; at most 0\.01"):
         report(lambda x: x, lambda x: x, batches, 0.0, **settings)
 
 

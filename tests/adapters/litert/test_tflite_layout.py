@@ -149,7 +149,7 @@ def test_a_program_of_the_same_length_under_a_description_is_refused() -> None:
     program = packed()
     data = with_description(program, {})
     changed = data[:-1] + bytes([data[-1] ^ 1])
-    with pytest.raises(BundleError, match="not the one"):
+    with pytest.raises(BundleError, match="does not match its description"):
         read_description(changed)
 
 

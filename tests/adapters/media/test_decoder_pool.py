@@ -171,7 +171,7 @@ def test_a_process_that_dies_costs_its_video_only(pool: DecoderPool, video: Path
     (pid,) = pool.pids
     with begun(pool, video) as opened:
         os.kill(pid, getattr(signal, number))
-        with pytest.raises(MediaError, match=r"clip\.mp4: ended its decoder \(signal"):
+        with pytest.raises(MediaError, match=r"clip\.mp4: crashed its decoder \(signal"):
             list(opened.rest)  # type: ignore[attr-defined]
     assert works(pool, video)
     assert pool.pids != [pid]

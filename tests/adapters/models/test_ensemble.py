@@ -234,7 +234,7 @@ def test_a_short_video_is_one_files_error(video: Path, tmp_path: Path) -> None:
             {"members": ["one", "two"], "voting": "weighted"},
             '"member_weights" and voting "weighted" must be used together',
         ),
-        ({"members": ["one", "two"], "member_weights": [1, 2]}, "go together"),
+        ({"members": ["one", "two"], "member_weights": [1, 2]}, "must be used together"),
         ({"members": ["one", "two"], "voting": "weighted", "member_weights": [1, 2, 3]}, "one number per member"),
         ({"members": ["one", "two"], "voting": "weighted", "member_weights": [0, 0]}, "not all 0"),
         ({"members": ["one", "two"], "imgz": 64}, '"imgz" belongs to the members'),

@@ -78,10 +78,10 @@ def test_a_published_file_gives_keras_own_scores(variant: str, tmp_path: Path, m
 def test_other_files_are_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "weights.h5"
     keras_network("v3_small", seed=2).save_weights(path)
-    with pytest.raises(WeightsError, match=r"weights\.h5: is not a file of Keras' weights for MobileNet v2"):
+    with pytest.raises(WeightsError, match=r"weights\.h5: is not a Keras weights file for MobileNet v2"):
         open_model("mobilenet_v2", {"weights": str(path), "imgz": SIZE}).predict([clip()])
     path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
-    with pytest.raises(WeightsError, match=r"weights\.h5: is not a file of Keras' weights"):
+    with pytest.raises(WeightsError, match=r"weights\.h5: is not a Keras weights file"):
         open_model("mobilenet_v3", {"weights": str(path), "imgz": SIZE}).predict([clip()])
     torch = path.with_suffix(".pth")
     write_state_dict(torch, {"features.0.0.weight": np.zeros((16, 3, 3, 3), np.float32)})
@@ -123,7 +123,7 @@ def test_files_without_the_top_train_and_those_of_other_classes_bring_them(suffi
     assert own.brings_classifier
     bias = three.get_layer("Logits").weights[1].numpy()
     np.testing.assert_array_equal(own.pretrained().classifier["scores_output/bias"], bias)
-    with pytest.raises(AdapterError, match="3 outputs where there are 2 labels"):
+    with pytest.raises(AdapterError, match="3 outputs, but there are 2 labels"):
         open_model("mobilenet_v3", {"weights": str(path), "labels": ["a", "b"]}).predict([clip()])
     with pytest.raises(WeightsError, match="3 classes, and without"):
         open_model("mobilenet_v3", {"weights": str(path)}).predict([clip()])
@@ -142,5 +142,5 @@ def test_what_lies_outside_a_keras_file_or_is_too_large_is_refused(tmp_path: Pat
         path = tmp_path / f"{name}.h5"
         with h5py.File(path, "w") as file:
             write(file)
-        with pytest.raises(WeightsError, match=r"link to another|another file|more than 8 times"):
+        with pytest.raises(WeightsError, match=r"link to another|another one|more than 8 times"):
             read_keras_file(path.read_bytes(), str(path))

@@ -112,7 +112,7 @@ def test_prompts_as_they_are_typed() -> None:
     [
         (lambda d: (d / "image.tflite").unlink(), "has no image.onnx or image.tflite"),
         (lambda d: (d / "text.tflite").rename(d / "text_model.onnx"), "Rename text_model.onnx to text.onnx"),
-        (lambda d: (d / "text.tflite").rename(d / "model.safetensors"), "model.safetensors is not read"),
+        (lambda d: (d / "text.tflite").rename(d / "model.safetensors"), "model.safetensors is not supported"),
         (lambda d: (d / "image.onnx").write_bytes(image_onnx()), "has both"),
         (lambda d: (d / "tokenizer.json").unlink(), "tokenizer.json and vocab.json and merges.txt missing"),
         (lambda d: (d / "preprocessor_config.json").write_text("[]"), "not a JSON object"),
@@ -134,7 +134,7 @@ def test_another_layout_is_refused_by_name(tmp_path: Path, change: Any, words: s
     ("name", "content", "words"),
     [
         ("image.tflite", b"\0" * 500, "not a LiteRT program"),
-        ("image.tflite", image_tflite(width=2), "pictures become 2 numbers and texts 3"),
+        ("image.tflite", image_tflite(width=2), "pictures become 2 numbers but texts 3"),
         ("text.tflite", image_tflite(), r"tokens \(input_ids\)"),
         ("tokenizer.json", b'{"model": 1}', "not a tokenizer"),
         ("tokenizer.json", b"\xff\xfe", "cannot be read"),

@@ -157,7 +157,7 @@ def test_other_numbers_of_frames(trained: Path, data: Path) -> None:
     twice = Clip(clip.frames.repeat(2, axis=0), clip.times.repeat(2), clip.source, clip.start, clip.end)
     np.testing.assert_allclose(rising(model, [twice]), rising(model, [clip]), atol=1e-6)
     short = Clip(clip.frames[:3], clip.times[:3], clip.source, clip.start, clip.end)
-    with pytest.raises(AdapterError, match="3 frames were given and the model takes 5"):
+    with pytest.raises(AdapterError, match="3 frames were given, but the model takes 5"):
         model.predict([short])
     longer = open_model(trained, {"n_frames": 8})  # the same weights, in a program of eight steps
     spread = read_clip(clip.source, longer.input_spec)

@@ -109,14 +109,14 @@ def test_mean_and_std_are_levels_or_fractions_and_a_range_says_both(tmp_path: Pa
 
 
 def test_a_background_class_is_left_out_where_it_is_said_to_be_one(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"3 classes and there are 2 labels.*--background first"):
+    with pytest.raises(ConfigError, match=r"3 classes, but there are 2 labels.*--background first"):
         adopted(tmp_path, color_program(), ["green", "blue"])
     _, model = adopted(tmp_path, color_program(), ["green", "blue"], background="first")
     np.testing.assert_allclose(model.predict([clip()])[0].scores, softmax(MEANS)[1:], atol=1e-5)
     _, model = adopted(tmp_path, color_program(), ["red", "green"], background="last")
     np.testing.assert_allclose(model.predict([clip()])[0].scores, softmax(MEANS)[:2], atol=1e-5)
     for count in (2, 5):
-        with pytest.raises(ConfigError, match=f"3 classes, and there are {count + 2} labels"):
+        with pytest.raises(ConfigError, match=f"3 classes, but there are {count + 2} labels"):
             adopted(tmp_path, color_program(), [f"class {n}" for n in range(count + 2)])
 
 
@@ -235,7 +235,7 @@ def test_a_clip_programs_frames_cannot_be_changed(tmp_path: Path) -> None:
     _, model = adopted(tmp_path, color_program((1, 4, 32, 40, 3)))
     with pytest.raises(ConfigError, match="clips of 4 frames"):
         open_model(tmp_path / "out.tflite", {"n_frames": 8})
-    with pytest.raises(AdapterError, match="2 frames were given and the program takes 4"):
+    with pytest.raises(AdapterError, match="2 frames were given, but the program takes 4"):
         model.predict([clip(frames=2)])
 
 
@@ -317,7 +317,7 @@ def test_the_published_mobilenet_sees_a_clock(tmp_path: Path, shared: Path) -> N
 
     source = shared / "weights" / "mobilenet_v2_1.0_224_quant.tflite"
     names = shared / "labels" / "imagenet1000.txt"
-    with pytest.raises(ConfigError, match=r"1001 classes and there are 1000 labels"):
+    with pytest.raises(ConfigError, match=r"1001 classes, but there are 1000 labels"):
         api.adopt(source, tmp_path / "m.tflite", labels=names)
     api.adopt(source, tmp_path / "m.tflite", labels=names, background="first", frames=1)
     picture = cv2.cvtColor(cv2.imread(str(GOLDEN / "wall_clock.png")), cv2.COLOR_BGR2RGB).astype(np.uint8)

@@ -221,7 +221,7 @@ def test_messages_say_what_was_found_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="bytes follow the last storage"):
         read_state_dict(torch_file(SMALL, legacy=True) + b"more")
     for protocol in (2, 4):
-        with pytest.raises(WeightsError, match=r"'w' is an object of '(posix|nt)\.system', which is not read"):
+        with pytest.raises(WeightsError, match=r"'w' is an object of '(posix|nt)\.system', which is not supported"):
             read_state_dict(legacy_file(pickle.dumps({"w": Evil(tmp_path)}, protocol), {}))
     with pytest.raises(WeightsError, match="uses the pickle instruction EXT1"):
         read_state_dict(legacy_file(b"\x80\x02\x82\x01.", {}))

@@ -160,7 +160,7 @@ def test_mixed_precision_computes_otherwise_and_keeps_float32_variables(trained:
 def test_more_devices_than_there_are_or_than_clips_in_a_batch(trained: tuple[Path, dict[str, Any]]) -> None:
     folder, told = trained
     assert told["on three"].startswith(
-        "TrainingError: 3 devices are asked for and TensorFlow sees 2: CPU:0, CPU:1. Ask for at most 2"
+        "TrainingError: 3 devices are requested, but TensorFlow sees 2: CPU:0, CPU:1. Use at most 2"
     )
     assert '"batch_size" is 1 and 2 devices share each batch' in told["small batch"]
     assert not list(folder.glob("never*"))
@@ -171,7 +171,7 @@ def test_devices_are_a_number_or_all() -> None:
     for wrong in (0, -1, True, "two", 1.5):
         with pytest.raises(ConfigError, match='at least 1, or "all"'):
             pick_devices(wrong)  # type: ignore[arg-type]
-    with pytest.raises(TrainingError, match="99 devices are asked for and TensorFlow sees"):
+    with pytest.raises(TrainingError, match="99 devices are requested, but TensorFlow sees"):
         pick_devices(99)
 
 

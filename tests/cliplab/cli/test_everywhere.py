@@ -139,7 +139,7 @@ def test_a_second_argument_is_the_output_where_it_is_plain(config: Path, tmp_pat
 def test_device_and_threads_are_keys(config: Path) -> None:
     both = cli("predict", config, "x.mp4", "--device", "gpu", "--set", "device=cpu", code=2).stderr
     assert "--device" in both
-    assert "Give one of them" in both
+    assert "Give only one of them" in both
     assert "num_threads" in cli("predict", config, "x.mp4", "--threads", -3, code=2).stderr
 
 

@@ -99,7 +99,7 @@ def test_what_is_no_clip_database(tmp_path: Path) -> None:
     (tmp_path / "folder.db").mkdir()
     for name, said in (
         ("text.db", "not a database"),
-        ("other.db", "something else .*songs"),
+        ("other.db", "another program .*songs"),
         ("almost.db", "no column filepath, start_time"),
         ("folder.db", "not a file"),
         ("missing/clips.db", "unable to open"),

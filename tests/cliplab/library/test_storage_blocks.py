@@ -249,7 +249,7 @@ def test_what_became_of_an_object(client: Client) -> None:
     found = find("memory://shelf/a.mp4")
     assert (found.path, found.size_bytes, found.mtime_ns) == ("memory://shelf/a.mp4", len(CONTENT), 3 * 10**9)
     assert what_changed(found) is None
-    assert "written to" in str(what_changed(VideoFile(found.path, found.size_bytes, 1)))
+    assert "modified" in str(what_changed(VideoFile(found.path, found.size_bytes, 1)))
     assert "changed during the scan, from 5 to" in str(what_changed(VideoFile(found.path, 5, found.mtime_ns)))
     assert "vanished" in str(what_changed(VideoFile("memory://shelf/b.mp4", 5, 1)))
     with pytest.raises(MediaError, match="cannot be read from the storage"):

@@ -378,10 +378,10 @@ def test_what_cannot_be_explained_is_said_before_any_work(tmp_path: Path, video:
     with pytest.raises(ConfigError, match=r"'wram' is not a label.*nearest is 'warm'.*cold, warm"):
         explain_video(tiny, video, label="wram")
     for start, end, said in (
-        (7.0, None, "--start is 7 s and the video ends at 6.00 s"),
-        (1.0, 9.0, "--end is 9 s and the video ends at 6.00 s"),
+        (7.0, None, "--start is 7 s, but the video ends at 6.00 s"),
+        (1.0, 9.0, "--end is 9 s, but the video ends at 6.00 s"),
         (2.0, 1.0, "must be after --start"),
-        (0.0, float("nan"), "--end is nan and must be a number of seconds from 0 up"),
+        (0.0, float("nan"), "--end is nan; it must be a number of seconds of at least 0"),
         (float("nan"), None, "--start is nan"),
         (-5.0, None, "--start is -5 and must be"),
     ):

@@ -118,7 +118,7 @@ def test_a_single_file_has_one_program(tmp_path: Path) -> None:
     file = make_tflite(tmp_path / "m.tflite")
     chosen = choose_precision(file, "auto")
     assert (chosen.precision, chosen.own) == ("float32", True)
-    with pytest.raises(ConfigError, match="holds a program of float32 alone"):
+    with pytest.raises(ConfigError, match="holds only a float32 program"):
         choose_precision(file, "int8")
 
 

@@ -123,7 +123,7 @@ def test_what_is_not_allowed_says_so(library: dict[str, Path], tmp_path: Path) -
         reel(marked, tmp_path / "a.mp4", audio=str(silent))
     with pytest.raises(ConfigError, match=r"\.mp4"):
         reel(marked, tmp_path / "a.avi")
-    with pytest.raises(DatasetError, match=r"the best has 0.99.*min-score"):
+    with pytest.raises(DatasetError, match=r"the highest is 0.99.*min-score"):
         reel(marked, tmp_path / "a.mp4", min_score=1.0)
     assert "scan again with --min-score 0.1" in reel(marked, tmp_path / "a.mp4", min_score=0.1, dry_run=True).notes[0]
     (tmp_path / "a.mp4").write_bytes(b"mine")

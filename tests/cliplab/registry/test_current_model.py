@@ -158,7 +158,7 @@ def test_a_model_that_is_still_being_copied_keeps_the_old_one(folder: Path, warn
         (lambda path: path.write_bytes(path.read_bytes()[:-1]), "is truncated"),
         (lambda path: path.write_bytes(without_description(path.read_bytes())), "does not describe itself"),
         (lambda path: make_tflite(path, "b", aspect="crop", n_frames=1).write_bytes(_naming(path, "x:Y")), "x:Y"),
-        (lambda path: path.write_bytes(_naming(path, 7)), "names no adapter"),
+        (lambda path: path.write_bytes(_naming(path, 7)), "has no adapter"),
     ],
 )
 def test_a_bad_new_model_is_named_once_and_the_old_one_kept(

@@ -160,7 +160,7 @@ def test_a_version_is_never_replaced(deployed: Path, new: Path) -> None:
         registry_manifest(deployed, add=other)
     assert content(deployed) == before
     (deployed / FIRST).rename(deployed / "gone")
-    with pytest.raises(BundleError, match="its file is gone"):
+    with pytest.raises(BundleError, match="its file is missing"):
         registry_manifest(deployed, add=other)
     assert not (deployed / FIRST).exists()
 
@@ -191,7 +191,7 @@ def test_a_folder_alone_is_entered_oldest_first(folder: Path) -> None:
 
 
 def test_an_empty_folder_and_none_are_errors(folder: Path) -> None:
-    with pytest.raises(BundleError, match=r"holds no \.tflite.*--add"):
+    with pytest.raises(BundleError, match=r"contains no \.tflite.*--add"):
         registry_manifest(folder)
     with pytest.raises(ConfigError, match="no such folder"):
         registry_manifest(folder / "deeper", add="x.tflite")
@@ -306,7 +306,7 @@ def test_a_current_model_that_went_bad_is_said_until_another_is_chosen(damage: A
     for arguments in ({}, {"add": new}):
         with pytest.raises(BundleError, match=rf"{FIRST}: .*--keep-best METRIC"):
             registry_manifest(deployed, **arguments)
-    with pytest.raises(BundleError, match=f"no whole model has the metric 'precision', only {FIRST}"):
+    with pytest.raises(BundleError, match=f"no undamaged model has the metric 'precision', only {FIRST}"):
         registry_manifest(deployed, keep_best="precision")
     assert not (deployed / "out.tflite").exists()
     assert registry_manifest(deployed, add=new, current="out.tflite").current == "out.tflite"

@@ -304,7 +304,7 @@ def test_what_cannot_be_served(tmp_path: Path, place: str) -> None:
         registry_serve(empty, port=0)
     with pytest.raises(ConfigError, match="no device has a token"):
         registry_serve(place, host="0.0.0.0", port=0)
-    with pytest.raises(ConfigError, match="go together"):
+    with pytest.raises(ConfigError, match="must be given together"):
         registry_serve(place, port=0, certificate=tmp_path / "c.pem")
 
 

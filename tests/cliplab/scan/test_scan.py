@@ -115,7 +115,7 @@ def test_a_model_of_clips_is_scored_window_by_window(videos: Path, tmp_path: Pat
     open_model(rate).save(tmp_path / "rate")
     scan(videos, tmp_path / "rate", output=tmp_path / "h.json", min_score=0, store=tmp_path / "rate.db")
     assert read(tmp_path / "h.json")["sampling"] == {"mode": "clips", "stride_seconds": 0.5}
-    with pytest.raises(ConfigError, match="sees clips"):
+    with pytest.raises(ConfigError, match="uses clips"):
         scan(videos, tmp_path / "clips", output=tmp_path / "h.json", keyframes=True)
 
 

@@ -52,7 +52,7 @@ def test_options_that_contradict(options: Any) -> None:
     with pytest.raises(ConfigError):
         choose_sampling(model(), *options)
     for one in ((1.0, False, None), (None, True, None), (None, False, 3)):
-        with pytest.raises(ConfigError, match="sees clips of 8 frames"):
+        with pytest.raises(ConfigError, match="uses clips of 8 frames"):
             choose_sampling(model(scores_frames=False), *one)
 
 

@@ -229,7 +229,7 @@ def test_a_key_of_the_weights_is_not_changed_in_a_saved_model(client: TestClient
     address = f"/models/m/{model_id(studio, 'ads_v1')}"
     answer = save(client, address, version="x", **{"c.labels": "ad\nother"})
     assert answer.status_code == 422
-    assert "belongs to the weights" in answer.text
+    assert "does not fit the trained weights" in answer.text
     as_config = save(client, address, version="x", **{"c.labels": "ad\nother", "as": "config"})
     assert as_config.status_code == 303
     assert json.loads((studio.options.models_folder / "x.json").read_text())["labels"] == ["ad", "other"]
