@@ -100,7 +100,9 @@ def people_pages(opened: Any, folder: Path, output: Path) -> None:
             for number, (item, label) in enumerate(given)
         )
         studio.store.append(
-            LabelEvent("ben", number, "Ben", item.id, "label", {"label": label if number % 6 else other[label]}, time.time())
+            LabelEvent(
+                "ben", number, "Ben", item.id, "label", {"label": label if number % 6 else other[label]}, time.time()
+            )
             for number, (item, label) in enumerate(given[:12])
         )
         page = dark_page(opened)

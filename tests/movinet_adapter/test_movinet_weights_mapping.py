@@ -176,7 +176,11 @@ def test_a_digest_stands_for_names_shapes_and_values(seed: int, data: st.DataObj
 
 def test_one_variable_too_many_or_too_few_is_named() -> None:
     found = [StoredVariable(f"theirs/{name}", value) for name, value in wide_values(BASE).items()]
-    with pytest.raises(WeightsError, match="it has 333 variables, but the network has 334; 'classifier/output/bias' is mis"):
+    with pytest.raises(
+        WeightsError, match="it has 333 variables, but the network has 334; 'classifier/output/bias' is mis"
+    ):
         fit_by_order(BASE, found[:-1], "model")
-    with pytest.raises(WeightsError, match="it has 335 variables, but the network has 334; 'theirs/metric' is unexpected"):
+    with pytest.raises(
+        WeightsError, match="it has 335 variables, but the network has 334; 'theirs/metric' is unexpected"
+    ):
         fit_by_order(BASE, [*found, StoredVariable("theirs/metric", found[-1].value)], "model")

@@ -200,7 +200,7 @@ def test_a_comma_goes_before_a_semicolon_in_the_header(tmp_path: Path) -> None:
 
 
 def test_a_column_that_comes_twice_is_refused_and_rows_are_counted_from_the_header(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="given twice|each once"):
+    with pytest.raises(DatasetError, match="given twice"):
         read_dataset(write(tmp_path / "a.csv", "path,file,label\na,b,x\n"))
     with pytest.raises(DatasetError, match="row 4: has 1 cells, but the header has 2 columns"):
         read_dataset(write(tmp_path / "a.csv", "path,label\na,x\n\nb\n"))

@@ -345,7 +345,9 @@ def test_foreign_artifacts_are_no_reason_to_predict_with_other_weights(tmp_path:
 def test_a_trained_model_without_artifacts_does_not_predict_with_other_weights(tmp_path: Path) -> None:
     entity = model()
     entity.status = "trained"
-    with pytest.raises(BundleError, match="artifacts of model 'a model': there are none, although its status is trained"):
+    with pytest.raises(
+        BundleError, match="artifacts of model 'a model': there are none, although its status is trained"
+    ):
         ModelAdapter(entity)
 
 

@@ -184,5 +184,6 @@ def test_a_missing_platform_is_named_with_the_command_that_installs_it(host: str
     done = python(code)
     assert done.exit_code == 1
     assert (
-        f"{package} is not installed, but the Dataloop app needs it. Install it with: pip install 'cliplab[{extra}]'" in done.stderr
+        f"{package} is not installed, but the Dataloop app needs it. Install it with: pip install 'cliplab[{extra}]'"
+        in done.stderr
     )
