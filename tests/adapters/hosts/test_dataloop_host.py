@@ -193,6 +193,13 @@ def test_a_message_names_the_item_wherever_it_names_the_file(
     assert result.error == f"cannot be read, and {result.item.filename} is needed"
 
 
+def test_a_download_without_its_file_is_named_as_cut_short(videos: list[Path], tmp_path: Path) -> None:
+    gone = item(videos[0])
+    object.__setattr__(gone, "download", lambda **_: str(tmp_path / "nowhere.mp4"))
+    [result] = dataloop_items.predict_items(ModelAdapter(model()).loaded_adapter, [gone])
+    assert "the download ended after 0 of" in str(result.error)
+
+
 def test_preparing_an_item_never_raises(tmp_path: Path) -> None:
     broken = item(tmp_path / "missing.mp4", "text/plain")
     assert ModelAdapter(model()).prepare_item_func(broken) is broken
