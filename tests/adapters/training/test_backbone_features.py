@@ -13,6 +13,7 @@ from tiny_videos import render_video
 
 from adapters.data import Example
 from adapters.errors import ConfigError, DatasetError
+from adapters.records import Clip, Float32Array
 from adapters.training import ExampleFeatures, example_features
 
 
