@@ -121,9 +121,10 @@ def import_tensorflow() -> Any:
     Raises:
         MissingExtraError: TensorFlow is not installed.
     """
-    if sys.modules.get("tensorflow") is not None:  # None: whoever runs this has barred it
-        return sys.modules["tensorflow"]
+    known = sys.modules.get("tensorflow") is not None  # None: whoever runs this has barred it
     tensorflow = _import("tensorflow")
+    if known:
+        return tensorflow
     # On Python 3.13 each trace of a function raises hundreds of them, which a notebook shows.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"gast\.")
     with captured_stderr():

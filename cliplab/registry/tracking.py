@@ -226,12 +226,15 @@ def _parameters(facts: StoredVersion) -> Mapping[str, Any]:
 
 
 def _local(uri: str) -> Path | None:
-    """The path of a file: URI or plain path; None for storage elsewhere."""
+    """The path of a file: URI or plain path; None for storage elsewhere.
+
+    A server that stores artifacts itself gives URIs with one slash, such as mlflow-artifacts:/1/RUN/artifacts.
+    """
     from urllib.parse import unquote, urlsplit
 
-    if "://" not in uri and not uri.startswith("file:"):
-        return Path(uri)
     parts = urlsplit(uri)
+    if len(parts.scheme) < 2:  # one letter is a drive of Windows
+        return Path(uri)
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 

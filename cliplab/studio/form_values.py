@@ -43,9 +43,12 @@ def to_text(rule: Rule, value: Any) -> str:
 
     Returns:
         A number or a word as it is, a list of numbers with spaces, other lists and objects with a line for each entry,
-        and JSON where that would read as something else.
+        and JSON where that would read as something else. An empty field means the default, so an empty list or object
+        that differs from it is JSON too.
     """
     text = _plain_text(rule, value)
+    if isinstance(value, (list, dict)) and not value and rule.get("default"):
+        text = None
     if text is not None and same(from_text(rule, text), value):
         return text
     return json.dumps(value, ensure_ascii=False)

@@ -22,6 +22,15 @@ def test_modules_and_their_tests_exist() -> None:
     assert formats - named == {"__init__", "format", "text"}
 
 
+def test_every_folder_that_decides_results_is_named() -> None:
+    folders = {path.parent for root in ("adapters", "cliplab") for path in (ROOT / root).glob("*/*.py")}
+    folders |= {ROOT / "movinet_adapter"}
+    # What the tests of other folders use throughout, what only words commands, and what shows the rest.
+    folders -= {ROOT / "adapters/system", ROOT / "cliplab/cli", ROOT / "cliplab/demo"}
+    named = {ROOT / module for module in mutants.MODULES}
+    assert not [folder for folder in folders if not any(module.is_relative_to(folder) for module in named)]
+
+
 def test_a_sample_depends_on_the_seed_alone_and_takes_the_modules_in_turn() -> None:
     modules = ["adapters/data/splits.py", "adapters/media/clock.py"]
     first = mutants.sample(modules, 10, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -362,3 +363,6 @@ def test_aliases_of_a_config_name_its_labels() -> None:
     assert [item.labels for item in found.examples] == [("normal",), ("trick",), ("normal",)]
     assert found.labels == ("normal", "trick")
     assert match_labels(data, ["a", "b"], {"non-trick": "normal"}) == data, "of a label that the model does not have"
+    both = Example(Path("/3.mp4"), ("Non-Trick", "normal", "trick"))
+    several = match_labels(replace(data, examples=(*examples, both)), ["normal", "trick"], {"non-trick": "normal"})
+    assert several.examples[3].labels == ("normal", "trick"), "two names of one class are one label"

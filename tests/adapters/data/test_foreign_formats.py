@@ -247,6 +247,15 @@ def test_elan_adds_the_origin_of_the_video_and_names_empty_values_by_tier(tmp_pa
     assert read(write(tmp_path / "a.eaf", text)) == [("a.mp4", ("x", "t"), 2.5, 3.5, None)]
 
 
+def test_elan_counts_what_has_no_times_by_tier(tmp_path: Path) -> None:
+    dependent = '<ANNOTATION><REF_ANNOTATION ANNOTATION_REF="x"/></ANNOTATION>'
+    tiers = f'{dependent * 2}</TIER><TIER TIER_ID="u">{aligned("a", "b")}'
+    found = read_dataset(write(tmp_path / "a.eaf", eaf(tiers, SLOTS)))
+    assert [note.partition(": ")[2] for note in found.notes if "left out" in note] == [
+        "left out: 2 annotations that have no times of their own (tier 't')"
+    ]
+
+
 @pytest.mark.parametrize(
     "text, term",
     [
@@ -279,9 +288,12 @@ def test_via_segments_with_the_names_of_their_options(tmp_path: Path) -> None:
 
 def test_fiftyone_support_counts_frames_from_one(tmp_path: Path) -> None:
     touch(tmp_path, "data/v1.mp4", "data/v2.mp4")
-    labels = {"v1": [{"label": 1, "support": [1, 20]}, {"label": "x", "timestamps": [2, 3.5]}], "v2": None}
+    labels = {"v0": None, "v1": [{"label": 1, "support": [1, 20]}, {"label": "x", "timestamps": [2, 3.5]}]}
+    labels |= {"v3": None, "v2": {"label": 0, "timestamps": [0, 1]}}
     path = write(tmp_path / "labels.json", {"classes": ["x", "y"], "labels": labels})
-    assert read(tmp_path, frame_rate=10) == [("v1.mp4", ("y",), 0, 2, None), ("v1.mp4", ("x",), 2, 3.5, None)]
+    found = read(tmp_path, frame_rate=10)
+    assert found[:2] == [("v1.mp4", ("y",), 0, 2, None), ("v1.mp4", ("x",), 2, 3.5, None)]
+    assert found[2:] == [("v2.mp4", ("x",), 0, 1, None)]
     with pytest.raises(DatasetError, match=r"detection 1.*label"):
         read_dataset(write(path, {"classes": ["x"], "labels": {"v1": [{"label": 7}]}}))
 

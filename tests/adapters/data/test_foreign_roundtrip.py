@@ -11,8 +11,9 @@ import pytest
 from dataset_files import touch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_videos import render_video
 
-from adapters.data import Dataset, Example, Interval, ReadOptions, export_dataset, read_dataset
+from adapters.data import FORMATS, Dataset, Example, Interval, ReadOptions, export_dataset, read_dataset
 from adapters.data.examples import SPLITS, Split
 from adapters.data.formats import find_format
 from adapters.data.formats.intervals import find_interval_format, read_intervals, write_intervals, written_formats
@@ -198,6 +199,20 @@ def test_folders_with_videos_come_back_whole(format: str, data: st.DataObject) -
             return Counter((text, *next(iter(count))) for text, count in zip(texts, counts, strict=True))
 
         assert whole(again) == whole(made)
+
+
+# Frames are written by `dataset prepare`, which the other test files run.
+@pytest.mark.parametrize("format", [name for name in FORMATS if find_format(name).write and "rawframes" not in name])
+def test_a_format_makes_the_folders_that_it_is_written_into(format: str, tmp_path: Path) -> None:
+    (tmp_path / "ad").mkdir()
+    render_video(tmp_path / "ad" / "a.mp4", "warm", 0, seconds=0.5)
+    known = find_format(format)
+    extent = (0.0, 0.25) if "ranges" in known.keeps else (None, None)
+    made = Dataset((Example(tmp_path / "ad" / "a.mp4", ("ad",), *extent, split="train"),), ("ad",), tmp_path)
+    path = tmp_path / "new" / "deeper" / f"out{known.suffixes[0] if known.suffixes else ''}"
+    written = export_dataset(made, path, format)
+    assert written.exists()
+    assert path.parent in (written, *written.parents)
 
 
 @pytest.mark.parametrize("format", written_formats())

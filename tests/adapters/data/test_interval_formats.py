@@ -144,6 +144,21 @@ def test_cue_tags_of_a_playlist(tmp_path: Path, tags: str, expected: list[tuple[
     head = "#EXTM3U\n#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00.000Z\n#EXTINF:10,\na.ts\n"
     found = read(tmp_path, "a.m3u8", f"{head}{tags}\n#EXTINF:30,\nb.ts\n")
     assert times(found) == expected
+    assert not any("lie within others" in note for note in found.notes)
+
+
+def test_breaks_of_cues_that_overlap_are_one_and_said(tmp_path: Path) -> None:
+    def cue(name: str, second: int, length: float) -> str:
+        start = f"2026-01-01T00:00:{second:02}Z"
+        return f'#EXT-X-DATERANGE:ID="{name}",START-DATE="{start}",PLANNED-DURATION={length},SCTE35-OUT=0xFC00\n'
+
+    head = "#EXTM3U\n#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00.000Z\n"
+    cues = cue("a", 5, 20.0) + cue("b", 10, 5.0) + cue("c", 20, 12.5) + cue("d", 40, 5.0)
+    found = read(tmp_path, "a.m3u8", f"{head}{cues}#EXTINF:60,\na.ts\n")
+    assert times(found) == [("ad", 5, 32.5), ("ad", 40, 45)]
+    assert [note for note in found.notes if "lie within others" in note] == [
+        "2 breaks lie within others and became one with them"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def test_by_hand() -> None:
     )
     assert (report.predicted, report.truth, report.matched, report.hours) == (2, 2, 1, 2.0)
     assert (report.precision, report.recall, report.f1) == (0.5, 0.5, 0.5)
-    assert report.edge_error_median == 1.5
+    assert (report.edge_error_median, report.edge_error_p95) == (1.5, pytest.approx(1.95))
     assert report.programme_lost_per_hour == 10.0
     assert report.ads_seen_per_hour == pytest.approx(51.5)
     assert report.second_accuracy == pytest.approx(1 - 123 / 7200)

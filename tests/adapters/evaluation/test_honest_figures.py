@@ -98,8 +98,10 @@ def test_a_kept_report_is_read_again_and_a_foreign_one_refused() -> None:
     report = evaluate(scores_of(truth, 2), truth, ("a", "b"), positive_label="b", thresholds={"b": 0.5})
     content = json.loads(json.dumps(report.to_json()))
     assert EvaluationReport.from_json(content).to_json() == report.to_json()
-    with pytest.raises(ConfigError, match="not a report"):
-        EvaluationReport.from_json({"labels": ["a"]})
+    other = {"per_class": [{**content["per_class"][0], "gini": 1.0}]}
+    for foreign in ({"labels": ["a"]}, content | other, content | {"per_class": None}, {"per_class": []}):
+        with pytest.raises(ConfigError, match="not a report"):
+            EvaluationReport.from_json(foreign)
 
 
 def test_many_classes_with_two_clips_each() -> None:

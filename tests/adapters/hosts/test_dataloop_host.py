@@ -32,7 +32,7 @@ from adapters.hosts.dataloop.items import ItemResult
 from adapters.hosts.dataloop.metrics import publish_metrics
 from adapters.hosts.dataloop.training import download_items
 from adapters.hosts.dataloop_host import ModelAdapter
-from adapters.records import Clip, Prediction, Segment
+from adapters.records import Clip, Prediction, Segment, VideoResult
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +178,26 @@ def test_bad_items_are_named_and_the_others_are_predicted(videos: list[Path], tm
     with pytest.raises(AdapterError, match="5 of 7 items could not be predicted; the other 2 are") as caught:
         adapter.predict(batch)
     assert all(f"(item {key}): " in str(caught.value) for key in failures)
+
+
+def test_a_message_names_the_item_wherever_it_names_the_file(
+    videos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def predict(adapter: Any, paths: Any) -> Any:
+        for path in paths:
+            yield VideoResult(path, error=f"{path}: cannot be read, and {path} is needed")
+
+    monkeypatch.setattr(dataloop_items, "predict_videos", predict)
+    # A generator, since the results of predict_videos are closed.
+    [result] = dataloop_items.predict_items(ModelAdapter(model()).loaded_adapter, [item(videos[0])])
+    assert result.error == f"cannot be read, and {result.item.filename} is needed"
+
+
+def test_a_download_without_its_file_is_named_as_cut_short(videos: list[Path], tmp_path: Path) -> None:
+    gone = item(videos[0])
+    object.__setattr__(gone, "download", lambda **_: str(tmp_path / "nowhere.mp4"))
+    [result] = dataloop_items.predict_items(ModelAdapter(model()).loaded_adapter, [gone])
+    assert "the download ended after 0 of" in str(result.error)
 
 
 def test_preparing_an_item_never_raises(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tiny_adapter import TinyAdapter
 
 from adapters.bundle import golden_file, read_bundle, render_clip, write_bundle
 from adapters.errors import BundleError, ConfigError
-from adapters.inference import open_model, read_stored
+from adapters.inference import open_model, read_config, read_stored
 from adapters.models.efficientnet_lite import EfficientNetLiteAdapter
 from adapters.models.resnet18 import ResNet18Adapter
 from adapters.protocols import StoredModel
@@ -116,3 +116,19 @@ def test_float32_by_its_older_name_is_the_same_model(bundle: Path, tmp_path: Pat
         model = open_model(tmp_path / "old", overrides)
         assert model.config["quantize"] == "float32"
         assert (model.predict([clip])[0].scores == expected).all()
+
+
+def test_a_label_file_lies_beside_the_config_or_is_named_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "configs").mkdir()
+    config = tmp_path / "configs" / "tiny.json"
+    config.write_text('{"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter", "labels": "labels.txt"}')
+    (tmp_path / "labels.txt").write_text("here\nthere\n")
+    monkeypatch.chdir(tmp_path)
+    assert read_config(config)["labels"] == ["here", "there"]
+    (tmp_path / "configs" / "labels.txt").write_text("warm\nbeside\n")
+    assert read_config(config)["labels"] == ["warm", "beside"]
+    assert open_model(config).labels == ("warm", "beside")
+    with pytest.raises(ConfigError, match=r"gone\.txt"):
+        open_model(config, {"labels": "gone.txt"})

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from flat_videos import flat_video
+from media_patterns import write_numbered
 from tiny_videos import render_video
 
 from adapters.errors import MediaError
 from adapters.media import MediaLimits, open_video
+from adapters.media.decode import Decoder
+from adapters.media.packets import TimedPacket
 from adapters.records import InputSpec
 
 LIMITS = MediaLimits(frame_pixels=1_000_000)
@@ -80,6 +85,30 @@ def test_a_stop_ends_the_reading_with_its_reason(tmp_path: Path) -> None:
     ):
         list(video.clips(SPEC))
     assert len(asked) == 11
+
+
+def test_lack_of_memory_while_decoding_is_no_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Packet:
+        """A packet whose frames no memory holds."""
+
+        def __init__(self, packet: Any) -> None:
+            self._packet = packet
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._packet, name)
+
+        def decode(self) -> Any:
+            raise MemoryError
+
+    decode = Decoder._decode
+
+    def starved(self: Decoder, timed: TimedPacket) -> None:
+        decode(self, replace(timed, packet=Packet(timed.packet)) if self.packet_count == 5 else timed)
+
+    path = write_numbered(tmp_path / "a.mp4", 30)
+    monkeypatch.setattr(Decoder, "_decode", starved)
+    with open_video(path) as video, pytest.raises(MediaError, match=r"a\.mp4: needs more memory"):
+        list(video.frames())
 
 
 def test_within_the_limits_nothing_changes(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from adapters.media import open_video
 from adapters.records import InputSpec
 
 SPEC = InputSpec(height=HEIGHT, width=WIDTH, n_frames=1, aspect="stretch")
-RANGES = [(0.0, 0.2), (6.0, 6.4), (6.4, 6.6), (14.52, 14.8), (30.0, 31.0)]
+RANGES = [(0.0, 0.2), (6.0, 6.4), (6.4, 6.6), (10.03, 10.2), (12.01, 12.03), (14.52, 14.8), (30.0, 31.0)]
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.ts", "a.avi", "a.mpg"])

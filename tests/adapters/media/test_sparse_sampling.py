@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from damaged_files import overwrite, packets_of
-from media_patterns import numbered_frame, write_video
+from media_patterns import number_of, numbered_frame, write_numbered, write_video
 
 from adapters.errors import MediaError
 from adapters.media import open_video
@@ -93,10 +93,9 @@ def check_clip(clip: Clip, moments: list[float], frames: Frames, tolerance: floa
     return moved
 
 
-@pytest.mark.parametrize("name", VIDEOS)
-def test_frames_are_those_of_decoding_everything(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = written(folder, name)
-    frames = all_frames(path)
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Decoder]:
+    """The decoders of passes that were planned, which count their packets."""
     decoded: list[Decoder] = []
     planned = Decoder.plan_for
 
@@ -105,6 +104,24 @@ def test_frames_are_those_of_decoding_everything(folder: Path, name: str, monkey
         decoded.append(self)
 
     monkeypatch.setattr(Decoder, "plan_for", plan_for)
+    return decoded
+
+
+def test_far_moments_cost_little_where_no_jump_is_possible(tmp_path: Path, decoded: list[Decoder]) -> None:
+    path = write_numbered(tmp_path / "a.ts", 500, gop=25, b_frames=2)
+    with open_video(path) as video:
+        clips = list(video.clips(spec(0.05, 0.0), 0.04))
+    assert [number_of(clip.frames[0]) for clip in clips] == [1]
+    with open_video(path) as video:
+        clips = list(video.clips(spec(0.1, 0.0)))
+    assert [number_of(clip.frames[0]) for clip in clips] == [0, 250]
+    assert decoded[1].packet_count <= 50
+
+
+@pytest.mark.parametrize("name", VIDEOS)
+def test_frames_are_those_of_decoding_everything(folder: Path, name: str, decoded: list[Decoder]) -> None:
+    path = written(folder, name)
+    frames = all_frames(path)
     for fps, tolerance, start, threads in ((1, 0.1, None, 1), (1, 0.0, None, None), (3, 0.1, 1.5, 1), (0.7, 0.6, 1, 2)):
         with open_video(path, threads=threads) as video:
             clips = list(video.clips(spec(fps, tolerance), start))

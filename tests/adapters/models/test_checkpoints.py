@@ -346,6 +346,8 @@ def test_a_safetensors_header_of_a_million_empty_tensors_is_refused() -> None:
         {"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 1 << 60]}},
         {"a": {"dtype": "F8_E4M3", "shape": [8], "data_offsets": [0, 8]}},
         {"a": {"dtype": "F32", "shape": [2], "data_offsets": [8, 0]}},
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]}},  # bytes that belong to no tensor
+        {"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}},
         {"a": {"dtype": "F32", "shape": [0, 1 << 62, 1 << 62], "data_offsets": [0, 0]}},
         {"a": [1]},
         [],

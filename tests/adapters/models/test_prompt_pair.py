@@ -219,6 +219,14 @@ def test_how_pictures_are_prepared(tmp_path: Path) -> None:
     cropped = read_preparation(tmp_path)
     assert (cropped.size, cropped.crop_fraction) == ((224, 224), 0.875)
     assert (cropped.mean, cropped.scale) == ((0.0,) * 3, (255.0,) * 3)
+    wide = {"size": {"height": 180, "width": 320}, "do_center_crop": False}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(wide))
+    stretched = read_preparation(tmp_path)
+    assert (stretched.size, stretched.aspect, stretched.crop_fraction) == ((180, 320), "stretch", 1.0)
+    for size in (0, 4097, True, 224.0, "224", {"height": 224}, {"shortest_edge": -1}):
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps({"size": size}))
+        with pytest.raises(ConfigError, match="from 1 to 4096"):
+            read_preparation(tmp_path)
 
 
 def test_what_a_pair_cannot_do_is_said(pair: Path, tmp_path: Path) -> None:

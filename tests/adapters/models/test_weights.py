@@ -6,8 +6,12 @@ import io
 import os
 import pickle
 import struct
+import sys
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,6 +110,47 @@ def test_state_dicts_of_both_layouts_come_back_bit_for_bit(legacy: bool, arrays:
         assert found[key].dtype == array.dtype
         assert found[key].shape == array.shape
         assert found[key].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_what_a_pickler_remembers_is_found_again_in_every_protocol(
+    protocol: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``torch.save(..., pickle_protocol=N)``: names, texts and tensors that come again are references."""
+    torch, utils = ModuleType("torch"), ModuleType("torch._utils")
+    storage = type("FloatStorage", (), {"__module__": "torch"})
+
+    def rebuild() -> None: ...
+
+    rebuild.__module__, rebuild.__qualname__ = "torch._utils", "_rebuild_tensor_v2"
+    vars(torch)["FloatStorage"], vars(utils)["_rebuild_tensor_v2"] = storage, rebuild
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    monkeypatch.setitem(sys.modules, "torch._utils", utils)
+
+    class Tensor:
+        def __init__(self, key: str, count: int) -> None:
+            self.storage = (key, count)
+
+        def __reduce__(self) -> Any:
+            return rebuild, (Stored(self.storage), 0, (self.storage[1],), (1,), False, OrderedDict())
+
+    class Stored(tuple[str, int]):
+        pass
+
+    class Pickler(pickle.Pickler):
+        def persistent_id(self, value: Any) -> Any:
+            return ("storage", storage, value[0], "cpu", value[1], None) if isinstance(value, Stored) else None
+
+    arrays = {key: np.arange(count, dtype="<f4") + count for key, count in (("x", 3), ("y", 5))}
+    x, y = (Tensor(key, len(array)) for key, array in arrays.items())
+    stream = io.BytesIO()
+    Pickler(stream, protocol).dump({"conv.weight": x, "conv.bias": y, "again.weight": x})
+    found = read_state_dict(legacy_file(stream.getvalue(), arrays))
+    assert {name: array.tolist() for name, array in found.items()} == {
+        "conv.weight": [3, 4, 5],
+        "conv.bias": [5, 6, 7, 8, 9],
+        "again.weight": [3, 4, 5],
+    }
 
 
 def test_views_of_a_storage_are_cut_out_of_it() -> None:

@@ -13,6 +13,7 @@ from tiny_videos import render_video
 
 from adapters.data import Example
 from adapters.errors import ConfigError, DatasetError
+from adapters.records import Clip, Float32Array
 from adapters.training import ExampleFeatures, example_features
 
 
@@ -58,9 +59,16 @@ def test_bad_clips_are_set_aside_by_name(clips: list[Example], tmp_path: Path) -
     assert all(str(example.path) in reason for example, reason in found.skipped)
 
 
-def test_features_that_are_not_numbers_are_set_aside_by_name(clips: list[Example]) -> None:
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", [np.s_[:], np.s_[-1, 0]], ids=["all", "one"])
+def test_features_that_are_not_numbers_are_set_aside_by_name(clips: list[Example], wrong: float, where: Any) -> None:
+    def spoil(clip: Clip, values: Float32Array) -> Float32Array:
+        if clip.source == str(clips[1].path):
+            values[where] = wrong
+        return values
+
     model = adapter()
-    model.spoil = lambda clip, values: values * np.float32(np.nan if clip.source == str(clips[1].path) else 1)
+    model.spoil = spoil
     found = example_features(model, clips)
     assert found.examples == (clips[0], *clips[2:])
     assert "finite" in found.skipped[0][1]

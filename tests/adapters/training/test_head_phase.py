@@ -172,6 +172,21 @@ def test_a_config_is_cross_validated_with_and_without_hidden_layers(
     assert report.accuracy > 0.8, "these clips are easily told apart"
 
 
+def test_a_cross_validation_checks_gates_of_cost_where_there_is_a_program(
+    write_data: Callable[..., Path], solved: Trained
+) -> None:
+    gates = {"max_size_bytes": 1, "max_latency_ms": 1e6, "min_accuracy": 0.0}
+    found = evaluate(solved.path, write_data(), overrides={"gates": gates}, cross_validate="folds")
+    assert found.report.size_bytes is not None
+    assert found.failures == (f"size_bytes {found.report.size_bytes:.6g} is over max_size_bytes 1.",)
+    config = evaluate(SMALL_NETWORK, write_data(), overrides={**SMALL, "gates": gates}, cross_validate="folds")
+    assert (config.failures, config.report.size_bytes) == ((), None)
+    [unchecked] = [note for note in config.notes if "not checked" in note]
+    assert "max_size_bytes" in unchecked
+    assert "max_latency_ms" in unchecked
+    assert "min_accuracy" not in unchecked
+
+
 def test_the_program_has_the_calibrated_scores(
     solved: Trained, uncalibrated: Trained, write_data: Callable[..., Path]
 ) -> None:

@@ -335,6 +335,9 @@ def test_config_commands(config: Path, tmp_path: Path) -> None:
     schema = as_json(cli("config", "schema", "tiny_adapter:TinyAdapter", "--json"))
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert "contrast" in cli("config", "schema", config).stdout
+    named = tmp_path / "tiny:one.json"  # also a name with a colon is a file's where there is one
+    named.write_text('{"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter"}')
+    assert as_json(cli("config", "schema", named, "--json")) == schema
 
 
 def test_dataset_commands(data: Path, tmp_path: Path) -> None:

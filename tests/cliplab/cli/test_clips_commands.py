@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +86,30 @@ def test_rows_that_are_no_ratings_are_named(database: Path, tmp_path: Path) -> N
     assert "no column filepath" in failed.output
 
 
+def test_parquet_names_the_extra_that_it_needs(database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
+    (tmp_path / "ratings.parquet").write_bytes(b"PAR1")
+    for command in (("import", tmp_path / "ratings.parquet"), ("export", tmp_path / "new.parquet")):
+        failed = cli("clips", *command, "--database", database)
+        assert failed.exit_code != 0
+        assert "cliplab[clips]" in failed.stderr
+
+
 def test_cleanup_backup_and_reset(database: Path, tmp_path: Path) -> None:
     (tmp_path / "0.mp4").unlink()
     assert run("cleanup", "--database", database, "--dry-run") == {"missing": 1, "removed": 0}
     assert run("cleanup", "--database", database) == {"missing": 1, "removed": 1}
     copy = Path(run("backup", "--database", database, "--output", tmp_path / "copy.db")["path"])
-    assert not run("reset", "--database", database)["removed"]
+    would = run("reset", "--database", database)
+    assert (would["removed"], would["backup"], would["total_clips"]) == (False, None, 2)
     assert run("stats", "--database", database)["total_clips"] == 2
-    assert run("reset", "--database", database, "--force")["removed"]
+    done = run("reset", "--database", database, "--force")
+    assert (done["removed"], done["total_clips"]) == (True, 2)
     assert run("stats", "--database", database)["total_clips"] == 0
     assert run("stats", "--database", copy)["total_clips"] == 2
+    assert run("stats", "--database", done["backup"])["total_clips"] == 2
+    assert run("reset", "--database", copy, "--force", "--no-backup")["backup"] is None
 
 
 @pytest.mark.parametrize(

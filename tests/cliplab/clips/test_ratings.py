@@ -258,7 +258,7 @@ def test_the_gradient_is_that_of_the_loss() -> None:
 
 
 def test_features_become_columns() -> None:
-    table = feature_table([{"a": 1, "b": [1, 2]}, {"a": 3.0}, {"a": True, "b": [3, 4], "c": "x"}, {"b": [1]}])
+    table = feature_table([{"a": 1, "b": [1, 2]}, {"a": 3.0}, {"a": True, "b": [3, 4], "c": "x"}, {"b": [1, 2, 3]}])
     assert table.names == ("a", "b")
     assert table.widths == (1, 2)
     rows = table.matrix([{"a": 1, "b": [2, 3], "other": 5}, {}, {"b": [1, 2, 3]}])

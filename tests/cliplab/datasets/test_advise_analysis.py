@@ -195,6 +195,8 @@ def test_copies_across_splits_and_labels_are_named() -> None:
     planted.splits[5], planted.splits[8] = "train", "test"
     report = planted.advice()
     assert set(report.copies) == {(3, 20), (5, 8)}
+    rows = {tuple(row["path"].rpartition("/")[2] for row in pair) for pair in report.to_json()["copies"]}
+    assert rows == {("3.mp4", "20.mp4"), ("5.mp4", "8.mp4")}
     found = said(report, "copies")
     assert "/clips/5.mp4 and /clips/8.mp4" in found
     assert "two splits" in found

@@ -107,6 +107,27 @@ def test_looks_tell_shape_length_rate_and_light(tmp_path: Path) -> None:
     assert looks.colours[0] @ looks.colours[1] < 0.5
 
 
+def test_features_are_those_of_the_clips_whose_looks_are_known(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class SeenError(Exception):
+        """What would be analysed is known."""
+
+    def advised() -> tuple[Any, Any]:
+        with pytest.raises(SeenError) as seen:
+            dataset_advise(data)
+        return seen.value.args[0], seen.value.args[1]
+
+    def analyse(*arguments: Any, **options: Any) -> None:
+        raise SeenError(arguments[0], options["skipped"])
+
+    monkeypatch.setattr("cliplab.datasets.advise_analysis.analyse", analyse)
+    whole, _ = advised()
+    monkeypatch.setattr("cliplab.datasets.advise_looks.clip_looks", lambda clips, _: clip_looks(clips[1:]))
+    rest, skipped = advised()
+    assert rest.names == whole.names[1:]
+    np.testing.assert_array_equal(rest.features, whole.features[1:])
+    assert any(reason.endswith("cannot be decoded") and whole.names[0] in reason for reason in skipped)
+
+
 def test_one_class_and_no_readable_clip_are_refused(data: Path, tmp_path: Path) -> None:
     one = tmp_path / "one.csv"
     one.write_text(f"path,label\n{data.parent / '0.mp4'},warm\n{data.parent / '2.mp4'},warm\n")

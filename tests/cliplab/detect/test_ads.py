@@ -274,6 +274,8 @@ def test_the_picture(evenings, tmp_path, store):
     pytest.importorskip("matplotlib")
     found_in(evenings / "all.mkv", store, explain=tmp_path / "why.png")
     assert (tmp_path / "why.png").read_bytes().startswith(b"\x89PNG")
+    found_in(evenings / "all.mkv", store, explain=tmp_path / "pictures")
+    assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["all.png"], "a name without a suffix: a folder"
 
 
 def test_a_very_short_video(tmp_path, store):

@@ -9,6 +9,7 @@ import pytest
 
 from adapters.errors import ConfigError
 from cliplab.detect import AdBreak, Observations, break_probabilities, decide_breaks, read_break_profile
+from cliplab.detect.break_lattice import Lattice, best_path
 from tests.support.observations import Block, adverts, simulate
 
 
@@ -187,3 +188,13 @@ def test_programme_between_two_breaks_is_not_joined_to_them() -> None:
         inside |= (seen.times + 0.5 > start) & (seen.times + 0.5 < end)
     seen = replace(seen, rows={**seen.rows, "logo": (~inside).astype(np.float32)})
     assert extents(decide_breaks(seen)) == [pytest.approx(block[:2], abs=0.3) for block in blocks]
+
+
+def test_the_likeliest_path_is_that_of_lengths_and_evidence_together() -> None:
+    """What is seen speaks for the short break, and with its length the long one is likelier."""
+    times = np.array([0.0, 600.0, 630.0, 660.0, 1500.0])
+    breaks, evidence = np.full((5, 4), -1e9), np.zeros((5, 4))
+    breaks[1, :2], evidence[1, :2] = (50.0, 80.0), (90.0, 60.0)
+    assert best_path(Lattice(breaks, evidence, times, read_break_profile({}))) == [(1, 3)]
+    nothing = np.full((5, 4), -1e9)
+    assert best_path(Lattice(nothing, evidence, times, read_break_profile({}))) == []

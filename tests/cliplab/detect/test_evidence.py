@@ -11,10 +11,11 @@ import pytest
 
 from adapters.data import Interval
 from adapters.errors import ConfigError
+from cliplab.detect.gathering import Seen, gather
 from cliplab.detect.logo import LogoFinder
 from cliplab.detect.looks import HEIGHT, WIDTH, Looks, black_stretches, shot_cuts
 from cliplab.detect.marks import merge_marks
-from cliplab.detect.sound import LEVEL_SECONDS, hear, loudness_jumps, silent_stretches
+from cliplab.detect.sound import LEVEL_SECONDS, Sound, hear, loudness_jumps, silent_stretches
 
 
 def looks_of(pictures: list[np.ndarray], fps: float = 25.0) -> Looks:
@@ -51,6 +52,27 @@ def test_black_bars_are_no_part_of_the_picture():
     plain = looks_of([picture]).aspect[0]
     picture[:9] = picture[-9:] = 0
     assert looks_of([picture]).aspect[0] == pytest.approx(plain * 72 / 54, rel=0.03)
+
+
+def test_a_change_of_shape_lasts_on_both_sides():
+    def changes(bars: list[int]) -> np.ndarray:
+        pictures = []
+        for bar in bars:
+            picture = scene(1, 1)[0].copy()
+            picture[:bar] = picture[72 - bar :] = 0
+            pictures.append(picture)
+        nothing = np.zeros(0, np.float32)
+        return gather(Seen(looks_of(pictures, 1.0)), Sound(nothing, nothing, nothing), len(bars), [], None, ()).row(
+            "aspect_change"
+        )
+
+    lasting = changes([9] * 20 + [0] * 20)
+    assert lasting[20] == 1
+    assert not np.nan_to_num(lasting[:13]).any()
+    assert not np.nan_to_num(lasting[28:]).any()
+    # The bars of a dark scene are a guess that differs from frame to frame.
+    guessed = changes([9] * 20 + [0, 18, 4, 22, 0, 14, 20, 2, 16, 0, 20, 6] + [9] * 20)
+    assert not np.nan_to_num(guessed).any()
 
 
 def _corner_logo(kind: str, number: int, rng: np.random.Generator) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from highlight_files import write_recording
 
 from adapters.errors import ConfigError, MediaError
-from cliplab.detect import HighlightOptions, detect_all, find_highlights, highlight_options, read_report
+from cliplab.detect import Candidate, HighlightOptions, detect_all, find_highlights, highlight_options, read_report
 
 EVENTS = ((30.0, "roar"), (70.0, "rush"), (100.0, "bang"))
 OPTIONS = HighlightOptions(clip_seconds=10.0, min_gap_seconds=12.0)
@@ -41,6 +42,13 @@ def test_candidates_are_written_and_read_again(recording: Path, tmp_path: Path) 
     changed = {"source": str(recording), "candidates": [{"start": 2, "end": 5}]}
     (tmp_path / "page.json").write_text(json.dumps(changed))
     assert read_report(tmp_path / "page.json").candidates[0].kind == "video"
+
+
+def test_a_score_of_zero_is_a_score() -> None:
+    one = Candidate(0.0, 5.0, 2.0, "audio", "cheer", 0.0, {"loud": 0.0}, 0.0)
+    assert not {"stage2", "rating", "why", "prompts"} & set(one.to_json())
+    said = replace(one, stage2=0.0, rating=0.0, prompts={"a goal": 0.0}).to_json()
+    assert (said["stage2"], said["rating"], said["prompts"]) == (0.0, 0.0, {"a goal": 0.0})
 
 
 def test_shares_and_the_least_gap_are_settable(recording: Path) -> None:

@@ -15,9 +15,11 @@ from waiting import PATIENT, until
 
 from adapters.errors import ConfigError, MediaError
 from adapters.media import copy_parts, open_video
+from adapters.records import InputSpec
 from cliplab.detect import find_ads
-from cliplab.detect.following import follow_ads
+from cliplab.detect.following import _Watcher, follow_ads
 from cliplab.detect.growing_sound import GrowingSound
+from cliplab.detect.logo import LogoFinder
 from cliplab.detect.sound import hear
 
 
@@ -82,6 +84,15 @@ def test_what_cannot_be_followed(recording, tmp_path):
     (tmp_path / "words.ts").write_text("no video")
     with pytest.raises(MediaError, match=r"words\.ts"):
         list(follow_ads(str(tmp_path / "words.ts"), growing_seconds=0.2))
+
+
+def test_each_second_is_looked_at_once_whatever_the_rate() -> None:
+    spec = InputSpec(height=48, width=64, n_frames=1)
+    with LogoFinder() as logo:
+        watcher = _Watcher(None, None, spec, "a.ts", logo)
+        for number in range(80):
+            watcher.add(0.3 * number + 0.05, np.full((48, 64, 3), number, np.uint8))
+    assert [int(seconds) for seconds in watcher.seen.looks.seconds] == list(range(24))
 
 
 def test_the_sound_of_a_growing_file_is_that_of_the_complete_one(recording, monkeypatch):

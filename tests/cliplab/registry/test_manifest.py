@@ -241,6 +241,10 @@ DAMAGED = {
         BY_HAND.replace("metrics", "x", 1)[:-1].replace('"x": {', '"metrics": [], "x": {'),
         '"metrics"',
     ),
+    "metrics of null": (
+        BY_HAND.replace("metrics", "x", 1)[:-1].replace('"x": {', '"metrics": null, "x": {'),
+        '"metrics"',
+    ),
 }
 
 

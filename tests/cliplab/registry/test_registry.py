@@ -79,7 +79,7 @@ def place(server: str | None, tmp_path: Path) -> Iterator[str]:
 
 def put(place: str, tmp_path: Path, version: str, name: str = NAME, label: str = "warm", **config: object) -> None:
     contrast = round(0.1 + sum(int(x) * 10**-i for i, x in enumerate(version.split("."), 2)), 6)
-    options = {key: config.pop(key) for key in ("metrics", "parent", "data") if key in config}
+    options = {key: config.pop(key) for key in ("metrics", "figures", "parent", "data") if key in config}
     model = make_tflite(tmp_path / f"{name}-{version}.tflite", label, contrast=contrast, **config)
     registry_upload(model, name, version, registry=place, trust_adapters=TRUSTED, **options)  # type: ignore[arg-type]
 
@@ -279,6 +279,16 @@ def test_an_evaluation_of_another_model_and_figures_that_are_none_are_refused(tm
     with pytest.raises(ConfigError, match=r"nan\.json"):
         put(place, tmp_path, "1.0.0", metrics=tmp_path / "nan.json")
     assert not registry_list(registry=place)
+
+
+def test_of_given_figures_the_finite_numbers_are_kept(place: str, tmp_path: Path) -> None:
+    given = {"precision": 0.9, "clips": 7, "f1": float("nan"), "lift": float("inf"), "good": True, "note": "fine"}
+    put(place, tmp_path, "1.0.0", figures=given)
+    stored = registry_show(NAME, registry=place).version
+    assert (stored.metrics, stored.evaluation) == ({"precision": 0.9, "clips": 7}, None)
+    (tmp_path / "metrics.json").write_text('{"f1": 0.5}')
+    with pytest.raises(ConfigError, match="give one of them"):
+        put(place, tmp_path, "1.1.0", figures=given, metrics=tmp_path / "metrics.json")
 
 
 def test_a_file_that_changed_in_the_registry_is_not_handed_out_or_promoted(tmp_path: Path) -> None:

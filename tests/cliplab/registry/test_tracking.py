@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,9 @@ pytest.importorskip("tuf", reason="the registry needs its extra: pip install 'cl
 from registry_files import TRUSTED, upload
 
 from adapters.errors import StorageError
+from adapters.system import file_digest
 from cliplab.registry import open_registry, registry_init, registry_promote, registry_show
+from cliplab.registry.tracking import fetch_artifact
 
 pytestmark = [pytest.mark.extras, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 NAME = "base-general"
@@ -42,6 +46,29 @@ def test_mlflow_keeps_runs_files_figures_and_aliases(tmp_path: Path) -> None:
     (place / "mlflow.db").unlink()
     with open_registry(place, read_only=True) as registry:
         assert registry.artifact(NAME, "1.0.0").is_file(), "MLflow is not needed to read"
+
+
+def test_a_file_that_mlflow_keeps_elsewhere_is_fetched_once_and_again_where_it_was_damaged(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "r"
+    registry_init(place, tracking="mlflow.db", keys=False)
+    upload(place, NAME, "1.0.0")
+    stored = registry_show(NAME, registry=place).version
+    elsewhere = replace(stored, file="mlflow-artifacts:/1/model.tflite")
+    fetched: list[str] = []
+
+    def download(artifact_uri: str, dst_path: str, tracking_uri: str) -> None:
+        fetched.append(artifact_uri)
+        shutil.copyfile(place / stored.file, Path(dst_path, "model.tflite"))
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", download)
+    with open_registry(place, read_only=True) as registry:
+        paths = [fetch_artifact(registry.place, elsewhere) for _ in range(2)]
+        assert (fetched, paths[0]) == ([elsewhere.file], paths[1])
+        paths[0].write_bytes(b"damaged")
+        assert file_digest(fetch_artifact(registry.place, elsewhere)) == stored.sha256
+    assert len(fetched) == 2
 
 
 def test_a_tracking_server_that_is_down_stores_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

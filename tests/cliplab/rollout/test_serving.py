@@ -151,7 +151,19 @@ def test_a_device_follows_the_real_registry(server: Running, tmp_path: Path) -> 
     assert client.round().models[NAME].action == "none"
     [listed] = [item for item in registry_device_list(server.place) if item["name"] == "real-1"]
     assert listed["versions"] == {NAME: "1.0.0"}
-    assert b"cliplab_fleet_devices_by_version" in server.ask("GET", "/metrics")[2]
+
+
+def test_metrics_are_those_that_prometheus_reads(server: Running) -> None:
+    assert server.ask("GET", "/tuf/metadata/nothing.json")[0] == 404
+    assert server.report("measured")[0] == 200
+    status, headers, body = server.ask("GET", "/metrics")
+    assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    lines = dict(line.rpartition(" ")[::2] for line in body.decode().splitlines() if not line.startswith("#"))
+    assert float(lines['cliplab_registry_requests_total{operation="report",status="200"}']) >= 1
+    assert any(name.endswith('",status="404"}') for name in lines)
+    assert float(lines[f'cliplab_fleet_devices_by_version{{model="{NAME}",version="1.0.0"}}']) >= 1
+    assert float(lines["cliplab_fleet_devices"]) >= 1
+    assert float(lines["cliplab_fleet_devices_silent"]) == 0
 
 
 def test_a_report_is_stored_once(server: Running) -> None:

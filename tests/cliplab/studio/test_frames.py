@@ -113,6 +113,13 @@ def test_cuts_sound_and_thumbnails(frames: FrameService) -> None:
         frames.peaks(3, 0)
 
 
+def test_parts_of_one_video_have_thumbnails_of_their_own(store: FileStore, frames: FrameService) -> None:
+    path = store.folder / "ntsc.mp4"
+    parts = [store.add(path, start=start, end=end) for start, end in ((0.0, 1.0), (1.5, 2.0), (2.0, None))]
+    # A tenth into the part, a second at most; the video ends after 70 frames.
+    assert [number_in(frames.thumbnail(part, 64)) for part in parts] == [2, 46, 60]
+
+
 def test_requests_that_make_no_sense(frames: FrameService) -> None:
     for start, end in ((1.0, 0.0), (0.0, float("inf")), (0.0, 1e6)):
         with pytest.raises(ValueError):

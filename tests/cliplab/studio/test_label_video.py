@@ -339,6 +339,7 @@ def test_requests_of_the_media(served: tuple[str, Any]) -> None:
             "frame?t=nan",
             "frame?t=x",
             "frame?h=0",
+            "frame?h=100000",
             "times?start=0&end=1e99",
             "peaks?per_second=0",
             "cut?after=x",

@@ -20,7 +20,7 @@ from starlette.testclient import TestClient
 from adapters.errors import StorageError
 from cliplab.studio.alike import difference_hash
 from cliplab.studio.app import make_app
-from cliplab.studio.item_index import DISAGREE, FLAGGED
+from cliplab.studio.item_index import DISAGREE, FLAGGED, OTHER_LABEL
 from cliplab.studio.items import fill_items
 from cliplab.studio.options import StudioOptions
 from cliplab.studio.services import open_studio
@@ -107,6 +107,15 @@ def test_flags_and_undo(served: tuple[TestClient, Any]) -> None:
     assert index(client)[1] == [0] * 6
     post(client, event(3, 2, action="redo", value={"client": "tab", "sequence": 0}))
     assert index(client)[1][1] == 1
+
+
+def test_the_index_has_the_places_of_the_classes_that_are_offered(served: tuple[TestClient, Any]) -> None:
+    client, studio = served
+    post(client, event(0, 1), event(1, 2, "content"))
+    studio.store.set_classes(["content", "trailer"])
+    assert index(client)[1] == [OTHER_LABEL, 1, 0, 0, 0, 0], "a label of a class that is offered no more"
+    studio.store.set_classes(["trailer", "ad", "content"])
+    assert index(client)[1] == [2, 3, 0, 0, 0, 0]
 
 
 def test_output_is_in_step(tmp_path: Path) -> None:

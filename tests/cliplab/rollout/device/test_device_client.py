@@ -16,7 +16,7 @@ from tflite_adapter import make_tflite
 from waiting import until
 
 from adapters.bundle import render_clip
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, StorageError
 from adapters.inference import open_model
 from cliplab.registry import CurrentModel
 from cliplab.rollout.device import (
@@ -142,6 +142,24 @@ def test_what_a_loop_is_unsure_of_waits_for_the_client(
     with DeviceModel(folder, MODEL) as loop:
         loop.predict([clip])
     assert client.round().examples_sent == 0
+
+
+def test_a_full_disk_ends_the_keeping_of_examples_and_not_the_loop(
+    registry: SignedRegistry, served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.promote("1.0.0", model_bytes(tmp_path, "one"))
+    device(served, tmp_path / "models").round()
+
+    def full(*_: Any) -> None:
+        raise StorageError("no space left")
+
+    monkeypatch.setattr("cliplab.rollout.device.device_model.keep_hard_example", full)
+    said: list[str] = []
+    which = HardExamples(min_confidence=0.0, max_confidence=1.0, sample_rate=1.0)
+    with DeviceModel(tmp_path / "models", MODEL, examples=which, on_warning=said.append) as loop:
+        clip = render_clip(loop.get().input_spec)
+        assert [len(loop.predict([clip])) for _ in range(3)] == [1, 1, 1]
+    assert said == ["no more examples are kept until the next start: no space left"]
 
 
 def test_reports_wait_for_the_network_and_are_sent_once(
@@ -377,6 +395,28 @@ def test_a_waiting_report_that_is_refused_does_not_block_the_others(
     done = client.round()
     assert done.reports_waiting == 0
     assert any("refused" in warning for warning in client.round().warnings + done.warnings)
+
+
+def test_reports_that_are_dropped_are_said_and_numbers_are_given_once(
+    registry: SignedRegistry, served: Served, tmp_path: Path
+) -> None:
+    registry.promote("1.0.0", model_bytes(tmp_path, "one"))
+    client = device(served, tmp_path / "models")
+    client.round()
+    served.reports.clear()
+    client._queue._max_reports = 2
+    served.down = True
+    said = []
+    for _ in range(4):
+        client._last_report = float("-inf")
+        said += client.round().warnings
+    assert [text.partition(" reports")[0] for text in said if "dropped" in text] == ["1", "1"]
+    served.down = False
+    client._last_report = float("-inf")
+    client.round()
+    numbers = [report["sequence"] for _, report in served.reports]
+    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    assert len(numbers) >= 2
 
 
 def test_the_queue_of_reports_is_bounded(tmp_path: Path) -> None:
