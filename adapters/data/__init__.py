@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from adapters.data.formats.intervals import read_intervals as read_intervals
     from adapters.data.formats.intervals import write_intervals as write_intervals
     from adapters.data.formats.studio import agreed_spans as agreed_spans
+    from adapters.data.label_sets import SEPARATOR as SEPARATOR
+    from adapters.data.label_sets import joined_labels as joined_labels
+    from adapters.data.label_sets import parted_labels as parted_labels
+    from adapters.data.label_sets import spoken_labels as spoken_labels
     from adapters.data.label_spellings import clean_label as clean_label
     from adapters.data.label_spellings import spelling_key as spelling_key
     from adapters.data.prepared_frames import prefer_video as prefer_video
@@ -74,6 +78,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "footage": ("footage_of",),
             "formats": ("FORMATS", "find_format"),
             "formats.studio": ("agreed_spans",),
+            "label_sets": ("SEPARATOR", "joined_labels", "parted_labels", "spoken_labels"),
             "label_spellings": ("clean_label", "spelling_key"),
             "formats.format": ("ReadOptions",),
             "formats.interval_records": ("Interval", "IntervalFile"),

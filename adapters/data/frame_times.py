@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,27 @@ class FrameTimes:
             first, second = (self._seconds(moment, path, rate, where) for moment in (first, second))
             check_same(one, first, other, second, where)
         return self._seconds(span.start, path, rate, where), self._seconds(span.end, path, rate, where)
+
+    def number(self, seconds: float, path: Path, rate: float | None) -> int:
+        """The number of the frame that begins nearest to a time; after the last one it is the number of frames.
+
+        Args:
+            seconds: The time.
+            path: The video.
+            rate: Frames per second; None for the video's own.
+
+        Raises:
+            MediaError: The video must be opened for it, and cannot be.
+        """
+        found = rate if rate is not None else self._of(path)
+        if not isinstance(found, list):
+            return round(seconds * found)
+        if not found:
+            return 0
+        gap = (found[-1] - found[0]) / max(len(found) - 1, 1)
+        edges = [*found, found[-1] + gap]
+        place = min(bisect.bisect_left(edges, seconds), len(found))
+        return place - 1 if place and seconds - edges[place - 1] < edges[place] - seconds else place
 
     def _seconds(self, moment: Moment, path: Path, rate: float | None, where: str) -> int | float | None:
         if not isinstance(moment, Frames):

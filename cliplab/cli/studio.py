@@ -38,6 +38,12 @@ Database = Annotated[
     opt("DB", "Clip database: a file, or postgresql://USER@HOST/NAME; default: DIR/clips.db.", "--database"),
 ]
 Open = Annotated[bool, typer.Option("--open", help="Open the browser.")]
+SeveralLabels = Annotated[
+    bool | None,
+    typer.Option(
+        "--several-labels/--one-label", help="Labels of an item; default: as it was set before, at first one."
+    ),
+]
 
 
 class _LabelCommands(HintingGroup):
@@ -53,8 +59,8 @@ def register(app: typer.Typer) -> None:
     label = typer.Typer(
         cls=_LabelCommands, help="Label in the browser, and by models.", no_args_is_help=True, rich_markup_mode=None
     )
-    label.command("launch")(command(label_launch))
-    label.command("server")(command(label_server))
+    label.command("launch")(command(_older_name(open_browser=True)))
+    label.command("server")(command(_older_name(open_browser=False)))
     label.command("auto")(command(label_auto))
     app.add_typer(label, name="label")
 
@@ -70,6 +76,7 @@ def studio(
     database: Database = None,
     annotator: Annotator = None,
     registry: RegistryOption = None,
+    several_labels: SeveralLabels = None,
     open_browser: Open = False,
     as_json: AsJson = False,
 ) -> None:
@@ -87,59 +94,44 @@ def studio(
         database=database,
         annotator=annotator,
         registry=registry,
+        several_labels=several_labels,
         open_browser=open_browser,
         on_ready=_on_ready(data_dir, as_json),
     )
 
 
-def label_launch(
-    data_dir: Annotated[Path, opt("DIR", "Folder of your media; labels.db is kept in it.")],
-    port: Port = 8080,
-    labels: Labels = None,
-    output: OutputFile = None,
-    host: Host = "127.0.0.1",
-    token_file: TokenFile = None,
-    annotator: Annotator = None,
-    as_json: AsJson = False,
-) -> None:
-    """Start the studio and open it in the browser. The same as: cliplab studio DIR --open."""
-    from cliplab.api import label_launch as run
+def _older_name(open_browser: bool) -> Callable[..., None]:
+    """The command under one of its older names, which differ in whether the browser opens."""
 
-    run(
-        data_dir,
-        host=host,
-        port=port,
-        labels=_names(labels),
-        output=output,
-        token_file=token_file,
-        annotator=annotator,
-        on_ready=_on_ready(data_dir, as_json),
-    )
+    def start(
+        data_dir: Annotated[Path, opt("DIR", "Folder of your media; labels.db is kept in it.")],
+        port: Port = 8080,
+        labels: Labels = None,
+        output: OutputFile = None,
+        host: Host = "127.0.0.1",
+        token_file: TokenFile = None,
+        annotator: Annotator = None,
+        as_json: AsJson = False,
+    ) -> None:
+        from cliplab.api import label_launch, label_server
 
+        run = label_launch if open_browser else label_server
+        run(
+            data_dir,
+            host=host,
+            port=port,
+            labels=_names(labels),
+            output=output,
+            token_file=token_file,
+            annotator=annotator,
+            on_ready=_on_ready(data_dir, as_json),
+        )
 
-def label_server(
-    data_dir: Annotated[Path, opt("DIR", "Folder of your media; labels.db is kept in it.")],
-    port: Port = 8080,
-    labels: Labels = None,
-    output: OutputFile = None,
-    host: Host = "127.0.0.1",
-    token_file: TokenFile = None,
-    annotator: Annotator = None,
-    as_json: AsJson = False,
-) -> None:
-    """Start the studio. The same as: cliplab studio DIR."""
-    from cliplab.api import label_server as run
-
-    run(
-        data_dir,
-        host=host,
-        port=port,
-        labels=_names(labels),
-        output=output,
-        token_file=token_file,
-        annotator=annotator,
-        on_ready=_on_ready(data_dir, as_json),
-    )
+    if open_browser:
+        start.__doc__ = "Start the studio and open it in the browser. The same as: cliplab studio DIR --open."
+    else:
+        start.__doc__ = "Start the studio. The same as: cliplab studio DIR."
+    return start
 
 
 def _names(labels: str | None) -> list[str] | None:

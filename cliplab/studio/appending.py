@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from adapters.errors import DatasetError
 from cliplab.studio.classes import class_of
-from cliplab.studio.events import LabelEvent, check_event, crc_of, subject_of
+from cliplab.studio.events import LabelEvent, check_event, crc_of, label_names, subject_of
 from cliplab.studio.state import IMPORTED, apply_event, find_event
 
 
@@ -99,8 +99,8 @@ def _checked_subject(connection: sqlite3.Connection, event: LabelEvent) -> str:
         raise DatasetError(f"there is no item {event.item}. Reload the page")
     if event.action in ("undo", "redo"):
         return _undone_subject(connection, event)
-    if "label" in event.value:
-        class_of(connection, event.value["label"])
+    for name in label_names(event.value):
+        class_of(connection, name)
     if "interval" in event.value:
         _check_interval(connection, event)
     return subject_of(event)

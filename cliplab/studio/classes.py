@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from adapters.data import clean_label, spelling_key
+from adapters.data import SEPARATOR, clean_label, joined_labels, parted_labels, spelling_key
 from adapters.errors import DatasetError
 from adapters.system import nearest_hint, quoted_list
-from cliplab.studio.events import check_name
+from cliplab.studio.events import check_name, label_names
 
 # Keys that every page uses: play and shuttle, in and out, next cut, repeat, unlabelled, uncertain, flag, note, undo.
 RESERVED_KEYS = frozenset("ijklnorufxmz")
@@ -95,7 +97,7 @@ def write_classes(connection: sqlite3.Connection, names: Sequence[str]) -> list[
         "position = excluded.position, retired = 0",
         [(name, keys[name], place) for place, name in enumerate(names)],
     )
-    used = dict(connection.execute(_USES))
+    used = _uses(connection)
     return [
         f"class {name!r} is retired, but {used[name]:,} labels use it; they are unchanged. Rename it "
         "(rename_class) to move them to another name."
@@ -104,10 +106,13 @@ def write_classes(connection: sqlite3.Connection, names: Sequence[str]) -> list[
     ]
 
 
-_USES = (
-    "SELECT label, count(*) FROM (SELECT label FROM current_labels UNION ALL SELECT label FROM current_intervals) "
-    "GROUP BY label"
-)
+def _uses(connection: sqlite3.Connection) -> Counter[str]:
+    """How many labels and intervals there are of each class."""
+    found: Counter[str] = Counter()
+    for table in ("current_labels", "current_intervals"):
+        for text, count in connection.execute(f"SELECT label, count(*) FROM {table} GROUP BY label"):
+            found.update(dict.fromkeys(parted_labels(text), count))
+    return found
 
 
 def checked_names(names: Sequence[str]) -> list[str]:
@@ -166,6 +171,27 @@ def rename(connection: sqlite3.Connection, old: str, new: str) -> None:
     )
     for table in ("current_labels", "current_reviews", "current_intervals", "scores", "top_scores"):
         connection.execute(f"UPDATE {table} SET label = ? WHERE label = ?", (new, old))
+    for table in ("current_labels", "current_reviews"):
+        several = connection.execute(
+            f"SELECT DISTINCT label FROM {table} WHERE instr(label, ?)", (SEPARATOR,)
+        ).fetchall()
+        changed = [
+            (joined_labels(new if one == old else one for one in parted_labels(text)), text) for (text,) in several
+        ]
+        connection.executemany(f"UPDATE {table} SET label = ? WHERE label = ?", changed)
+
+
+def label_text(connection: sqlite3.Connection, value: Mapping[str, Any]) -> str:
+    """What the present state holds of an event that labels an item: see ``adapters.data.joined_labels``.
+
+    Args:
+        connection: The open database.
+        value: Of the event.
+
+    Raises:
+        DatasetError: A label is not a class.
+    """
+    return joined_labels([class_of(connection, name) for name in label_names(value)])
 
 
 def class_of(connection: sqlite3.Connection, label: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Callable, Mapping, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path, PurePath
 
 from starlette.templating import Jinja2Templates
 
+from adapters.errors import StorageError
 from adapters.system import terminal_text
 from cliplab.studio.frames import FrameService
 from cliplab.studio.hub import EventHub
@@ -57,6 +59,27 @@ def shown_place(path: str) -> str:
     """
     parts = PurePath(path).parts
     return shown(path if not os.path.isabs(path) or len(parts) < 4 else os.path.join("…", *parts[-2:]))
+
+
+def without_folders(studio: Studio, text: str) -> str:
+    """A sentence in which files are named as pages name them: below the studio's folders, not by their place.
+
+    Args:
+        studio: The studio.
+        text: What an error or a note says.
+    """
+    data = (str(studio.options.data_dir), os.path.realpath(studio.options.data_dir))
+    media: list[str] = []
+    with contextlib.suppress(StorageError):  # the sentence may be about the store itself
+        given = studio.store.setting("media") if studio.store else ""
+        media = [os.fsdecode(bytes.fromhex(one)) for one in given.split()]
+    named = {
+        os.path.dirname(one) if os.path.isfile(one) else one for one in (*media, str(studio.options.models_folder))
+    }
+    for root in sorted({*data, *named} - {os.sep}, key=len, reverse=True):
+        inner = "" if root in data else os.path.join("…", os.path.basename(root), "")
+        text = text.replace(root + os.sep, inner).replace(root, inner or "the studio's folder")
+    return text
 
 
 @dataclass(frozen=True)

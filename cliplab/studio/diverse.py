@@ -43,6 +43,23 @@ def margin_uncertainty(scores: npt.NDArray[np.floating]) -> Float64Array:
     return np.where(known, np.clip(1.0 - (top[:, 1] - top[:, 0]), 0.0, 1.0), 1.0)
 
 
+def label_uncertainty(scores: npt.NDArray[np.floating], exclusive: bool) -> Float64Array:
+    """How unsure scores are: by their margin, or where an item may have several labels by the class nearest to 0.5.
+
+    Args:
+        scores: float [N, C] in 0..1. A row with a value that is not finite counts as entirely unsure.
+        exclusive: Whether each item has one label.
+
+    Returns:
+        float64 [N] in 0..1.
+    """
+    if exclusive:
+        return margin_uncertainty(scores)
+    values = np.asarray(scores, np.float64)
+    nearest = 1.0 - np.abs(2.0 * values - 1.0).min(axis=1, initial=1.0)
+    return np.where(np.isfinite(values).all(axis=1), np.clip(nearest, 0.0, 1.0), 1.0)
+
+
 def direction_rows(embeddings: npt.NDArray[np.floating]) -> Float32Array:
     """Embeddings as directions of few dimensions, whose dot product is likeness.
 

@@ -13,6 +13,7 @@ from adapters.errors import DatasetError
 from adapters.system import did_you_mean
 
 MAX_NAME = 200  # characters of a client, an annotator, a label or an interval's name
+MAX_LABELS = 1000  # of one item
 MAX_TEXT = 10_000  # characters of a note
 MAX_SECONDS = 10.0**7  # 115 days: a longer time is an error of units
 ACTIONS = ("label", "clear", "interval", "move", "delete", "note", "flag", "undo", "redo", "lease", "review")
@@ -28,9 +29,10 @@ class LabelEvent:
         annotator: The name of the person.
         item: The number of the item; None for a lease.
         action: One of ACTIONS.
-        value: By action: label and review ``{"label"}``; clear ``{}``; interval ``{"interval", "label", "start",
-            "end"}``; move ``{"interval", "start", "end"}`` and perhaps "label"; delete ``{"interval"}``; note
-            ``{"text"}``; flag ``{"on"}``; undo and redo ``{"client", "sequence"}``; lease ``{"items", "until"}``.
+        value: By action: label and review ``{"label"}``, or ``{"labels"}``, a list of several or none; clear ``{}``;
+            interval ``{"interval", "label", "start", "end"}``; move ``{"interval", "start", "end"}`` and perhaps
+            "label"; delete ``{"interval"}``; note ``{"text"}``; flag ``{"on"}``; undo and redo
+            ``{"client", "sequence"}``; lease ``{"items", "until"}``.
         at: When, in seconds since 1970 by the client's clock.
     """
 
@@ -86,6 +88,15 @@ def check_event(event: LabelEvent) -> None:
     if event.action != "lease" and (not _is_number(event.item, whole=True) or not 0 < (event.item or 0) < 2**63):
         raise DatasetError(f"item must be the number of an item, got {event.item!r:.80}")
     _check_value(event.action, event.value)
+
+
+def label_names(value: Mapping[str, Any]) -> list[str]:
+    """The labels that the value of an event names.
+
+    Args:
+        value: Of an event of any action; empty for one without labels.
+    """
+    return list(value["labels"]) if "labels" in value else [value["label"]] if "label" in value else []
 
 
 def check_name(name: Any, what: str) -> None:
@@ -163,12 +174,22 @@ def _check_value(action: str, value: Any) -> None:
             allowed = ", ".join((*needed, *optional)) or "none"
             raise DatasetError(f"{str(key)[:80]!r} is not a key of the value of {action!r}; allowed: {allowed}")
         _CHECKS[key](entry)
+    if action in ("label", "review") and len(value) != 1:
+        given = ", ".join(map(str, value)) or "no keys"
+        raise DatasetError(f"value of {action!r} needs 'label', or 'labels' for several or none; it has {given}")
     if "start" in value and not value["start"] < value["end"]:
         raise DatasetError(f"end must be after start, got {value['start']!r} to {value['end']!r}")
 
 
 def _name_check(what: str) -> Callable[[Any], None]:
     return lambda name: check_name(name, what)
+
+
+def _check_labels(value: Any) -> None:
+    if not isinstance(value, list) or len(value) > MAX_LABELS:
+        raise DatasetError(f"labels must be a list of at most {MAX_LABELS} names of classes, got {value!r:.80}")
+    for name in value:
+        check_name(name, "label")
 
 
 def _check_seconds(value: Any) -> None:
@@ -209,6 +230,7 @@ def _is_number(value: Any, whole: bool = False) -> bool:
 
 _CHECKS: dict[str, Callable[[Any], None]] = {
     "label": _name_check("label"),
+    "labels": _check_labels,
     "interval": _name_check("interval"),
     "client": _name_check("client to undo"),
     "sequence": _check_target,
@@ -221,8 +243,8 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
 }
 # Keys that each action needs, and those that it may have.
 _KEYS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "label": (("label",), ()),
-    "review": (("label",), ()),
+    "label": ((), ("label", "labels")),
+    "review": ((), ("label", "labels")),
     "clear": ((), ()),
     "interval": (("interval", "label", "start", "end"), ()),
     "move": (("interval", "start", "end"), ("label",)),

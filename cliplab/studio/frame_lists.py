@@ -15,6 +15,7 @@ import numpy as np
 from adapters.media import EPSILON_SECONDS, ChildVideo
 from adapters.records import Float64Array
 from cliplab.studio.media_files import MediaFile
+from cliplab.studio.picture_cache import PictureCache
 
 if TYPE_CHECKING:
     from adapters.media.child_video import ChildVideoInfo
@@ -35,10 +36,12 @@ class FrameLists:
 
     Args:
         open_video: Opens a file; the second argument says whether reading it may take long.
+        cache: Where the times of videos that are listed as a whole are kept; None: in memory only.
     """
 
-    def __init__(self, open_video: OpenVideo) -> None:
+    def __init__(self, open_video: OpenVideo, cache: PictureCache | None = None) -> None:
         self._open, self._lock = open_video, threading.Lock()
+        self._cache = cache
         self._infos: OrderedDict[str, ChildVideoInfo] = OrderedDict()
         self._blocks: OrderedDict[tuple[str, int], Float64Array] = OrderedDict()
         self._listing = KeyedLocks()
@@ -149,13 +152,24 @@ class FrameLists:
 
     def _list_times(self, file: MediaFile, numbers: range | None) -> Float64Array:
         if numbers is None:
-            with self._open(file, True) as video:
-                return video.frame_times()
+            return self._list_whole(file)
         with self._open(file, False) as video:
             length, start = video.info.duration_seconds, numbers[0] * _BLOCK_SECONDS
             if length is not None:
                 start = min(start, max(0.0, length - EPSILON_SECONDS))
             return video.frame_times(start, (numbers[-1] + 1) * _BLOCK_SECONDS)
+
+    def _list_whole(self, file: MediaFile) -> Float64Array:
+        """Times of all frames. They take minutes of a recording of hours, so that they are kept over a restart."""
+        key = f"frame times 1 {file.identity}"
+        stored = self._cache.get(key) if self._cache is not None else None
+        if stored is not None and len(stored) % 8 == 0:
+            return np.frombuffer(stored, "<f8").astype(np.float64)
+        with self._open(file, True) as video:
+            times = video.frame_times()
+        if self._cache is not None and len(times):
+            self._cache.put(key, times.astype("<f8").tobytes())
+        return times
 
 
 class KeyedLocks:

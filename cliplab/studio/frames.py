@@ -61,7 +61,7 @@ class FrameService:
         self._pool = DecoderPool(count)
         self._slow_pool = DecoderPool(2, seconds=_SLOW_SECONDS)
         self._cursors = FrameCursors(self._pool, count - 1, self._limits)
-        self._lists, self._making = FrameLists(self._open), KeyedLocks()
+        self._lists, self._making = FrameLists(self._open, self.cache), KeyedLocks()
 
     def close(self) -> None:
         """End all decoding and its processes."""

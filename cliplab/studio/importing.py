@@ -18,7 +18,7 @@ from cliplab.studio.classes import read_classes, write_classes
 from cliplab.studio.events import LabelEvent
 from cliplab.studio.items import OnProgress, overlap_share, stored_path
 from cliplab.studio.state import IMPORTED, refresh_wanted
-from cliplab.studio.store import LabelStore
+from cliplab.studio.store import SEVERAL_LABELS, LabelStore
 
 # What a data folder may hold that is read when a studio opens it.
 LABEL_FILES = ("dataset.jsonl", "labels.json", "dataset.csv", "dataset.json")
@@ -52,7 +52,8 @@ def import_dataset(
 ) -> ImportReport:
     """Add the clips of a dataset as items, and their labels as those of the annotator "imported".
 
-    Classes that the store does not have are added. The same clips are imported once, however often this is called.
+    Classes that the store does not have are added. Where a clip has several labels, the studio takes several for each
+    item from then on. The same clips are imported once, however often this is called.
 
     Args:
         store: The label store.
@@ -67,32 +68,47 @@ def import_dataset(
     dataset = read_dataset(path)
     examples = [item for item in dataset.examples if allowed(item.path)]
     contents = _contents(examples, on_progress)
-    single = [item for item in examples if len(item.labels) == 1]
-    left_out = len(examples) - len(single)
-    client = f"import {clips_digest(single)[:16]}"
+    several = any(len(item.labels) > 1 for item in examples)
+    # Where clips have several labels, one without a label is of none of the classes. Otherwise it waits for a label.
+    labelled = [item for item in examples if item.labels or several]
+    waiting = [item for item in examples if not item.labels and not several]
+    client = f"import {clips_digest(labelled)[:16]}"
     with store.writing() as connection:
         names = [one.name for one in read_classes(connection)]
         new = [name for name in dataset.labels if name not in names]
         if new:
             write_classes(connection, [*names, *new])
         before = _count(connection)
-        numbers = [_item_of(connection, store.folder, item, contents[item.path]) for item in single]
+        numbers = [_item_of(connection, store.folder, item, contents[item.path]) for item in labelled]
+        for item in waiting:
+            _item_of(connection, store.folder, item, contents[item.path])
+        if several:
+            connection.execute("INSERT OR REPLACE INTO settings VALUES (?, '1')", (SEVERAL_LABELS,))
         refresh_wanted(connection)
         events = [
-            LabelEvent(client, place, IMPORTED, number, "label", {"label": item.label}, 0.0)
-            for place, (number, item) in enumerate(zip(numbers, single, strict=True))
+            LabelEvent(client, place, IMPORTED, number, "label", _value_of(item), 0.0)
+            for place, (number, item) in enumerate(zip(numbers, labelled, strict=True))
         ]
         result = append_events(connection, events)
         added = _count(connection) - before
     problems = list(dict.fromkeys(one.error for one in result.refused))[:5]
-    if left_out:
-        problems.append(f"{left_out:,} clips have several labels or none; a studio has one label for each item")
     if len(examples) < len(dataset.examples):
         problems.append(
             f"{len(dataset.examples) - len(examples):,} clips do not have the name of a picture or video, or are "
             "outside the folder, which is allowed only while the studio listens on 127.0.0.1"
         )
-    return ImportReport(len(dataset), added, len(result.applied), tuple(problems), dataset.notes)
+    notes = list(dataset.notes)
+    if waiting:
+        notes.append(f"{len(waiting):,} clips have no label and are to be labelled")
+    empty = sum(not item.labels for item in labelled)
+    if empty:
+        notes.append(f"{empty:,} clips without a label are of none of the classes, since others have several labels")
+    return ImportReport(len(dataset), added, len(result.applied), tuple(problems), tuple(notes))
+
+
+def _value_of(item: Example) -> dict[str, Any]:
+    """The value of the event that labels an item as a clip of a dataset is."""
+    return {"label": item.label} if len(item.labels) == 1 else {"labels": list(item.labels)}
 
 
 def import_folder_labels(

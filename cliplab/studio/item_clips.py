@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.data import Example, PreparedFrames
+from adapters.data import Example, PreparedFrames, parted_labels
 from cliplab.studio.queries import ItemFilter, ItemRow
 
 if TYPE_CHECKING:
@@ -46,11 +46,11 @@ def example_of(store: LabelStore, item: ItemRow, label: str | None = None) -> Ex
     Args:
         store: The label store, for the place of the file.
         item: The item.
-        label: Its label; None: it has none.
+        label: Its label, or several as one text; None: it has none.
     """
     path = store.media_path(item)
     source = item.source or str(path)
-    labels = () if label is None else (label,)
+    labels = () if label is None else parted_labels(label)
     group = item.group or source
     if is_picture(item):  # as the dataset of the studio has it, so that training finds its features
         still = PreparedFrames(path.parent, (path.name,), 1.0)

@@ -148,14 +148,15 @@ class Jobs:
     A job does not survive the end of the studio, and the next start says so: its state is then "lost".
     """
 
-    def __init__(self, folder: str | Path, publish: Publish | None = None) -> None:
+    def __init__(self, folder: str | Path, publish: Publish | None = None, words: Callable[[str], str] = str) -> None:
         """
         Args:
             folder: Where the list of jobs is kept, ``jobs.json``; made when first needed.
             publish: Called with the topic "job" and what changed, from the job's own thread.
+            words: Returns an error's sentence as pages may show it.
         """
         self._path = Path(folder) / "jobs.json"
-        self._publish = publish
+        self._publish, self._words = publish, words
         self._lock = threading.RLock()
         self._threads: dict[str, threading.Thread] = {}
         self._jobs = self._read()
@@ -240,9 +241,9 @@ class Jobs:
         except JobStoppedError:
             state = "stopped"
         except AdapterError as error:
-            state, job.error = "failed", _clean(str(error), keep_lines=True)
+            state, job.error = "failed", _clean(self._words(str(error)), keep_lines=True)
         except Exception as error:  # whatever it is, the person who started the job reads it
-            state, job.error = "failed", f"{type(error).__name__}: {_clean(str(error), keep_lines=True)}"
+            state, job.error = "failed", f"{type(error).__name__}: {_clean(self._words(str(error)), keep_lines=True)}"
         with self._lock:
             job.finished_at = time.time()
             job._large = job.result is not None and len(json_text(job.result)) > _SMALL_RESULT_BYTES

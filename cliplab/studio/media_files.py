@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from adapters.errors import MediaError
+from adapters.media import is_hidden, is_video_name
 from cliplab.library import fingerprint
 
-_VIDEOS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".ts", ".m4v", ".mpg")
 _MOST_LISTED = 200
 
 
@@ -97,19 +97,16 @@ def find_file(item: Item, path: Path) -> MediaFile:
 
 
 def folder_videos(folder: Path) -> list[str]:
-    """Videos of a folder and the folders in it, relative to it; at most 200.
+    """Videos of a folder and the folders in it, relative to it, of every format that is read; at most 200.
 
     Args:
         folder: The folder.
     """
     found: list[str] = []
-    try:
-        for pattern in ("*", "*/*"):
-            for path in folder.glob(pattern):
-                if path.suffix.lower() in _VIDEOS and not path.name.startswith("."):
-                    found.append(str(path.relative_to(folder)))
-                if len(found) >= _MOST_LISTED:
-                    return sorted(found)
-    except OSError:
-        pass
-    return sorted(found)
+    for place, folders, files in os.walk(folder):
+        inner = os.path.relpath(place, folder)
+        folders[:] = sorted(name for name in folders if inner == os.curdir and not is_hidden(name))
+        found += [os.path.normpath(os.path.join(inner, name)) for name in files if is_video_name(name)]
+        if len(found) >= _MOST_LISTED:
+            break
+    return sorted(found)[:_MOST_LISTED]

@@ -72,6 +72,25 @@ class ModelEntry:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class ListedVersion:
+    """A model that the manifest of the folder lists.
+
+    Attributes:
+        name: The name of its file.
+        created: When it was written, such as 2025-01-08T10:00:00Z; "" where the manifest does not say.
+        current: Whether workers use it.
+        model_id: What addresses name it; None where its file is gone.
+        metrics: What the manifest keeps of its metrics.
+    """
+
+    name: str
+    created: str
+    current: bool
+    model_id: str | None
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
 class ModelLibrary:
     """Finds the models below one folder. Only what it found can be named by a request."""
 
@@ -128,6 +147,20 @@ class ModelLibrary:
         except AdapterError as error:
             return set(), str(error)
         return {current} if current else set(), None
+
+    def versions(self) -> list[ListedVersion]:
+        """The models that the folder's manifest lists, the newest first; empty without a manifest that can be read."""
+        try:
+            manifest = read_manifest(self.folder)
+        except AdapterError:
+            return []  # ``current_names`` says what is wrong
+        ids = {ref.name: ref.id for ref in self.refs()}
+        found = []
+        for name in reversed(manifest.names):
+            created = str(manifest.entry(name).get("created") or "")
+            is_current = name == manifest.current
+            found.append(ListedVersion(name, created, is_current, ids.get(name), manifest.metrics(name)))
+        return found
 
     def _scan(self, folder: Path, depth: int) -> Iterator[ModelRef]:
         try:

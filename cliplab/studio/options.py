@@ -25,6 +25,7 @@ class StudioOptions:
         annotator: Name that labels are stored under until a person types another; None asks for it.
         registry: Folder or database URL of the registry that the Fleet page shows; None for CLIPLAB_REGISTRY, or the
             user's own.
+        several_labels: Whether an item may have several labels; None: as it was set before, at first one.
     """
 
     data_dir: Path
@@ -37,6 +38,7 @@ class StudioOptions:
     database: str | None = None
     annotator: str | None = None
     registry: str | Path | None = None
+    several_labels: bool | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65535:

@@ -73,8 +73,9 @@ def write_labels(studio: Studio, path: Path) -> None:
         return
     content: dict[str, list[Any]] = {one.name: [] for one in studio.store.classes()}
     for row in rows:
-        label = row.pop("label")
-        content.setdefault(label, []).append(row["path"] if list(row) == ["path"] else row)
+        labels = row.pop("label")
+        for label in [labels] if isinstance(labels, str) else labels:
+            content.setdefault(label, []).append(row["path"] if list(row) == ["path"] else row)
     write_json_atomic(path, content)
 
 
@@ -83,5 +84,6 @@ def _row(studio: Studio, path: Path, row: dict[str, Any]) -> dict[str, Any]:
     named = os.path.relpath(file, path.absolute().parent)
     # A frame's time is that in the footage it is from, not a part of its picture.
     times = {} if row["kind"] == "frame" else {key: row[key] for key in ("start_seconds", "end_seconds")}
-    values = {**{key: row[key] for key in ("label", "group", "split")}, **times, "path": named}
+    label = row["labels"][0] if len(row["labels"]) == 1 else row["labels"]
+    values = {**{key: row[key] for key in ("group", "split")}, "label": label, **times, "path": named}
     return {key: values[key] for key in _ROW_KEYS if values.get(key) not in (None, "")}

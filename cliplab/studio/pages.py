@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from adapters.hosts.http_server.errors import RequestError
 from adapters.system import MAX_DEPTH, parse_json
-from cliplab.studio.context import BODY_BYTES, Page, Studio
+from cliplab.studio.context import BODY_BYTES, Page, Studio, without_folders
 
 
 def studio_of(request: Request) -> Studio:
@@ -35,6 +35,7 @@ def render(request: Request, template: str, context: Mapping[str, Any] | None = 
         "here": request.url.path,
         "csrf": studio.csrf,
         "annotator": studio.options.annotator or "",
+        "read_only": without_folders(studio, studio.store.read_only) if studio.store and studio.store.read_only else "",
     }
     return studio.templates.TemplateResponse(request, template, {**shared, **(context or {})}, status_code=status)
 

@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from adapters.data import parted_labels
 from adapters.errors import ConfigError
 
 Want = Literal["unlabelled", "uncertain", "flagged", "disagree"]
@@ -73,8 +74,8 @@ class ItemRow:
         done: How many did.
         disagree: Whether they disagree and nobody has adjudicated.
         flagged: Whether somebody flagged it.
-        labels: The label of each annotator.
-        review: The adjudicated label; None: none.
+        labels: The label of each annotator; several as ``adapters.data.joined_labels`` makes one text of them.
+        review: The adjudicated label, likewise; None: none.
         predicted: The best label of the latest model and its score; None: not scored.
     """
 
@@ -179,6 +180,8 @@ def next_number(connection: sqlite3.Connection, annotator: str, after: int, want
     return None
 
 
+# Whether the column label has a class, alone or among several. Parameter: the class.
+HOLDS = "instr(char(31) || label || char(31), char(31) || ? || char(31)) > 0"
 # Parameters: annotator, annotator, now. Twice-labelled items may be leased by two.
 OPEN_FOR = (
     "items.done < items.wanted AND items.missing IS NULL "
@@ -244,7 +247,7 @@ def read_progress(connection: sqlite3.Connection) -> dict[str, Any]:
         for label, annotator, count in connection.execute(
             f"SELECT label, annotator, count(*) FROM {table} GROUP BY label, annotator"
         ):
-            by_label[label] += count
+            by_label.update(dict.fromkeys(parted_labels(label), count))
             by_annotator[annotator] += count
     [(intervals,)] = connection.execute("SELECT count(*) FROM current_intervals")
     [(events,)] = connection.execute("SELECT coalesce(max(id), 0) FROM events")
@@ -281,7 +284,7 @@ def conditions(filters: ItemFilter) -> tuple[str, list[Any]]:
         add(_STATES[filters.state])
     if filters.label:
         add(
-            "(EXISTS (SELECT 1 FROM current_labels WHERE item = items.id AND label = ?) OR "
+            f"(EXISTS (SELECT 1 FROM current_labels WHERE item = items.id AND {HOLDS}) OR "
             "EXISTS (SELECT 1 FROM current_intervals WHERE item = items.id AND label = ?))",
             filters.label,
             filters.label,

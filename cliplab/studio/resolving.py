@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from adapters.data import agreed_spans
+from adapters.data import agreed_spans, parted_labels
 from cliplab.studio.state import IMPORTED
 
 
@@ -18,7 +18,8 @@ class ResolvedLabel:
 
     Attributes:
         item: Its number.
-        label: The label; None where as many people say one thing as another.
+        label: The label; None where as many people say one thing as another. Several labels are one text, of
+            ``adapters.data.joined_labels``.
         by: ``review`` (adjudicated), ``all`` (whoever labelled it agrees) or ``majority``; ``tie`` without a label.
         votes: People by label.
     """
@@ -116,8 +117,8 @@ def export_rows(connection: sqlite3.Connection) -> list[dict[str, Any]]:
         connection: The open database.
 
     Returns:
-        Objects with item, kind, path, start_seconds, end_seconds, label, annotator ("" for labels of several), group,
-        source, split and missing.
+        Objects with item, kind, path, start_seconds, end_seconds, label (several as one text), labels, annotator (""
+        for labels of several people), group, source, split and missing.
     """
     rows = connection.execute(
         "SELECT id, kind, path, start_seconds, end_seconds, group_name, source, split, missing FROM items ORDER BY id"
@@ -140,5 +141,6 @@ def export_rows(connection: sqlite3.Connection) -> list[dict[str, Any]]:
         spans += [(*span, who) for span in agreed_spans(people)] if people else []
         for begin, finish, label, annotator in spans:
             span = {"start_seconds": begin, "end_seconds": finish, "label": label, "annotator": annotator}
+            span["labels"] = list(parted_labels(label))
             found.append({**shared, **span})
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters.base import OnProgress
+from adapters.data import joined_labels, parted_labels
 from adapters.errors import DatasetError
 from adapters.records import Float32Array
 from adapters.system import quoted_list
-from cliplab.studio.diverse import margin_uncertainty
+from cliplab.studio.diverse import label_uncertainty
 from cliplab.studio.item_clips import all_items, example_of, open_for_items
 from cliplab.studio.review_order import MISLABELS, QUEUE, ordered
 
@@ -96,6 +97,15 @@ def why_not(counts: Mapping[str, int]) -> str | None:
     )
 
 
+def count_labels(labels: Iterable[str]) -> Counter[str]:
+    """How many items have each label.
+
+    Args:
+        labels: Of each item its label, or several as one text.
+    """
+    return Counter(name for text in labels for name in parted_labels(text))
+
+
 def retrain(
     store: LabelStore,
     model: str | Path,
@@ -104,6 +114,8 @@ def retrain(
     on_progress: OnProgress | None = None,
 ) -> RetrainReport:
     """Train a linear head on the labels of people, score the other items with it, and reorder the review.
+
+    Where an item has several labels or none of the classes, the head judges each class for itself.
 
     Nothing of the model or of any label is changed; the scores are stored under the name "retrained head".
 
@@ -125,7 +137,7 @@ def retrain(
     """
     items = {item.id: item for item in all_items(store) if item.missing is None}
     labels = {one.item: str(one.label) for one in store.labels() if one.item in items}
-    counts = Counter(labels.values())
+    counts = count_labels(labels.values())
     if (reason := why_not(counts)) is not None:
         raise DatasetError(reason)
     learned, dropped = _to_learn(labels, counts)
@@ -148,7 +160,9 @@ def retrain(
     )
     is_open = np.array([not item.labels and item.review is None for item in kept], bool)
     embeddings = found.mean(axis=1)
-    order = ordered(margin_uncertainty(scores), embeddings, np.flatnonzero(is_open), np.flatnonzero(~is_open))
+    order = ordered(
+        label_uncertainty(scores, head.exclusive), embeddings, np.flatnonzero(is_open), np.flatnonzero(~is_open)
+    )
     store.set_queue(QUEUE, [numbers[row] for row in order])
     wrong = tuple(numbers[rows[place]] for place in head.issues)
     store.set_queue(MISLABELS, wrong)
@@ -156,7 +170,7 @@ def retrain(
         str(adapter.config["name"] or model),
         len(rows),
         head.groups,
-        dict(sorted(Counter(learned[kept[row].id] for row in rows).items())),
+        dict(sorted(count_labels(learned[kept[row].id] for row in rows).items())),
         head.accuracy,
         head.interval,
         len(kept),
@@ -169,21 +183,30 @@ def retrain(
 def _to_learn(labels: Mapping[int, str], counts: Mapping[str, int]) -> tuple[dict[int, str], list[str]]:
     """The labelled items that a head can learn from, and sentences about those that are left out."""
     single = sorted(label for label, count in counts.items() if count < FEWEST_OF_CLASS)
-    kept = {number: label for number, label in labels.items() if label not in single}
-    notes = (
-        [f"{quoted_list(single)}: a class with a single item is left out; label another item of it"] if single else []
-    )
-    classes = sorted(set(kept.values()), key=lambda label: (-counts[label], label))
+    kept = _only(labels, counts.keys() - set(single))
+    notes = [f"{quoted_list(single)}: a class with a single item is left out; label another item of it"] if single else []
+    classes = sorted(count_labels(kept.values()), key=lambda label: (-counts[label], label))
     if len(classes) > _MOST_CLASSES:
         used = set(classes[:_MOST_CLASSES])
         notes.append(f"only the {_MOST_CLASSES} of {len(classes):,} classes with the most labels are learned")
-        kept = {number: label for number, label in kept.items() if label in used}
+        kept = _only(kept, used)
     if len(kept) > _MOST_LEARNED:
         notes.append(f"{_MOST_LEARNED:,} of {len(kept):,} labelled items were used, chosen evenly")
         numbers = sorted(kept)
-        kept = {numbers[n * len(numbers) // _MOST_LEARNED]: "" for n in range(_MOST_LEARNED)}
-        kept = {number: labels[number] for number in kept}
+        chosen = [numbers[n * len(numbers) // _MOST_LEARNED] for n in range(_MOST_LEARNED)]
+        kept = {number: kept[number] for number in chosen}
     return kept, notes
+
+
+def _only(labels: Mapping[int, str], used: Set[str]) -> dict[int, str]:
+    """The labels of items without the classes that are not used. Items that have no others are left out."""
+    found = {}
+    for number, text in labels.items():
+        names = parted_labels(text)
+        rest = [name for name in names if name in used]
+        if rest or not names:
+            found[number] = joined_labels(rest)
+    return found
 
 
 def _features(
@@ -212,6 +235,7 @@ class _Head:
     groups: int
     issues: tuple[int, ...]
     warnings: tuple[str, ...]
+    exclusive: bool
 
 
 def _head(
@@ -226,24 +250,27 @@ def _head(
     from adapters.training import LabelledFeatures, clip_probabilities, out_of_fold_scores, right_labels, solve
     from cliplab.datasets import AdvisedClips, find_label_issues
 
-    given = [learned[items[row].id] for row in rows]
-    labels = tuple(sorted(set(given)))
+    texts = [learned[items[row].id] for row in rows]
+    given = [parted_labels(text) for text in texts]
+    labels = tuple(sorted(count_labels(texts)))
+    exclusive = all(len(names) == 1 for names in given)
     if len(labels) < 2:
-        raise DatasetError(why_not(Counter(given)) or "the labelled items that can be read are all of one class")
-    truth = np.array([[label == name for name in labels] for label in given], bool)
+        raise DatasetError(why_not(count_labels(texts)) or "the labelled items that can be read are all of one class")
+    truth = np.array([[name in names for name in labels] for names in given], bool)
     names = [items[row].group or items[row].source or str(items[row].path) for row in rows]
     groups = np.unique(names, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    data = LabelledFeatures(features[rows], truth.astype(np.float32), np.ones(len(rows), np.float32), groups, True)
-    config = adapter.config | {"task": "single_label", "positive_label": None, "labels": list(labels)}
+    data = LabelledFeatures(features[rows], truth.astype(np.float32), np.ones(len(rows), np.float32), groups, exclusive)
+    config = adapter.config | {"task": "single_label" if exclusive else "multi_label", "positive_label": None}
+    config |= {"labels": list(labels)}
     judged = out_of_fold_scores(data, labels, config, on_progress=on_progress)
-    right = right_labels(judged.probabilities, truth, True)
+    right = right_labels(judged.probabilities, truth, exclusive)
     penalty = float(np.exp(np.median(np.log(judged.penalties))))
     temperature = float(np.exp(np.median(np.log(judged.temperatures))))
     logits = solve(data, penalty).logits(features)
-    probabilities = np.asarray(clip_probabilities(logits, temperature, True), np.float32)
+    probabilities = np.asarray(clip_probabilities(logits, temperature, exclusive), np.float32)
     # What people labelled keeps the score of a head that did not see it, so that disagreement means something.
     probabilities[rows] = judged.probabilities
-    clips = AdvisedClips(tuple(names), labels, truth, True, groups, features[rows].mean(axis=1))
+    clips = AdvisedClips(tuple(names), labels, truth, exclusive, groups, features[rows].mean(axis=1))
     issues = tuple(issue.clip for issue in find_label_issues(clips, judged.probabilities))
     return _Head(
         labels,
@@ -253,4 +280,5 @@ def _head(
         len(np.unique(groups)),
         issues,
         judged.warnings,
+        exclusive,
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from adapters.errors import ConfigError
-from cliplab.studio.queries import latest_model
+from cliplab.studio.queries import HOLDS, latest_model
 from cliplab.studio.review_order import MISLABELS, QUEUE
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ _WHERE: dict[str, str] = {
     "sure": f"t.item IS NOT NULL AND {_OPEN}",
     "disagree": "items.disagree",
     "model": f"t.item IS NOT NULL AND {_NOT_REVIEWED} AND EXISTS (SELECT 1 FROM current_labels WHERE item = items.id) "
-    "AND NOT EXISTS (SELECT 1 FROM current_labels WHERE item = items.id AND label = t.label)",
+    "AND NOT EXISTS (SELECT 1 FROM current_labels WHERE item = items.id "
+    "AND instr(char(31) || label || char(31), char(31) || t.label || char(31)))",
     "mislabels": f"q.item IS NOT NULL AND {_NOT_REVIEWED} AND items.done > 0",
     "flagged": "items.flagged",
 }
@@ -106,7 +107,7 @@ def _query(connection: sqlite3.Connection, kind: str, filters: ReviewFilter) -> 
         parts.append("t.score BETWEEN ? AND ?")
         values += [filters.low, filters.high]
     if filters.label:
-        parts.append("(t.label = ? OR EXISTS (SELECT 1 FROM current_labels WHERE item = items.id AND label = ?))")
+        parts.append(f"(t.label = ? OR EXISTS (SELECT 1 FROM current_labels WHERE item = items.id AND {HOLDS}))")
         values += [filters.label, filters.label]
     if filters.text:
         parts.append("instr(lower(CAST(items.path AS TEXT)), lower(?)) > 0")

@@ -7,6 +7,7 @@ import secrets
 import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from adapters.errors import ConfigError, MissingExtraError
 from adapters.system import storage_error
@@ -24,6 +25,7 @@ def studio(
     database: str | Path | None = None,
     annotator: str | None = None,
     registry: str | Path | None = None,
+    several_labels: bool | None = None,
     open_browser: bool = False,
     on_ready: Callable[[str], object] | None = None,
 ) -> None:
@@ -42,6 +44,7 @@ def studio(
         annotator: Name that labels are stored under; None asks for it in the browser.
         registry: Folder or database URL of the registry that the Fleet page shows; None for CLIPLAB_REGISTRY, or the
             user's own.
+        several_labels: Whether an item may have several labels; None: as it was set before, at first one.
         open_browser: Open the first page in this machine's browser.
         on_ready: Called with the URL once requests are accepted; it has the token in its fragment.
 
@@ -79,6 +82,7 @@ def studio(
         database=None if database is None else str(database),
         annotator=annotator,
         registry=registry,
+        several_labels=several_labels,
     )
 
     def ready(url: str) -> None:
@@ -91,72 +95,27 @@ def studio(
         serve(opened, ready)
 
 
-def label_launch(
-    data_dir: str | Path,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-    labels: Sequence[str] | None = None,
-    output: str | Path | None = None,
-    token_file: str | Path | None = None,
-    annotator: str | None = None,
-    on_ready: Callable[[str], object] | None = None,
-) -> None:
+def label_launch(data_dir: str | Path, **options: Any) -> None:
     """Start the studio and open it in the browser; the same as ``studio`` with ``open_browser``.
 
     Args:
         data_dir: As for ``studio``.
-        host: As for ``studio``.
-        port: As for ``studio``.
-        labels: As for ``studio``.
-        output: As for ``studio``.
-        token_file: As for ``studio``.
-        annotator: As for ``studio``.
-        on_ready: As for ``studio``.
+        **options: As for ``studio``.
+
+    Raises:
+        AdapterError: As ``studio``.
     """
-    studio(
-        data_dir,
-        host=host,
-        port=port,
-        labels=labels,
-        output=output,
-        token_file=token_file,
-        annotator=annotator,
-        open_browser=True,
-        on_ready=on_ready,
-    )
+    studio(data_dir, **{"open_browser": True, **options})
 
 
-def label_server(
-    data_dir: str | Path,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8080,
-    labels: Sequence[str] | None = None,
-    output: str | Path | None = None,
-    token_file: str | Path | None = None,
-    annotator: str | None = None,
-    on_ready: Callable[[str], object] | None = None,
-) -> None:
+def label_server(data_dir: str | Path, **options: Any) -> None:
     """Start the studio; the same as ``studio``.
 
     Args:
         data_dir: As for ``studio``.
-        host: As for ``studio``.
-        port: As for ``studio``.
-        labels: As for ``studio``.
-        output: As for ``studio``.
-        token_file: As for ``studio``.
-        annotator: As for ``studio``.
-        on_ready: As for ``studio``.
+        **options: As for ``studio``.
+
+    Raises:
+        AdapterError: As ``studio``.
     """
-    studio(
-        data_dir,
-        host=host,
-        port=port,
-        labels=labels,
-        output=output,
-        token_file=token_file,
-        annotator=annotator,
-        on_ready=on_ready,
-    )
+    studio(data_dir, **options)

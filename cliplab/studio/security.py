@@ -40,7 +40,7 @@ from adapters.hosts.http_server.request_limits import (
     check_target,
 )
 from adapters.system import storage_error
-from cliplab.studio.context import Studio
+from cliplab.studio.context import Studio, without_folders
 from cliplab.studio.pages import BODY_BYTES, render
 
 # Reached without a token: what the page that asks for it is made of.
@@ -143,6 +143,7 @@ class Guard:
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send, refused: RequestError) -> None:
         request = Request(scope, receive)
+        refused.message = without_folders(self._studio, refused.message)
         wants_page = request.method in _READS and "text/html" in request.headers.get("accept", "")
         if wants_page and refused.status == 401:
             answer = render(request, "token.html", status=401)
@@ -251,7 +252,7 @@ def inside(studio: Studio, path: str | Path) -> Path:
     except ValueError as error:  # a NUL character
         raise RequestError(400, f"{str(path)[:100]!r} cannot be a path ({error})") from None
     if os.path.commonpath([root, found]) != root:
-        raise RequestError(403, f"{str(path)[:100]!r} is outside the studio's folder. Give a file in {root}")
+        raise RequestError(403, f"{str(path)[:100]!r} is outside the studio's folder. Give a file below it")
     return Path(found)
 
 

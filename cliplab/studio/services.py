@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from adapters.errors import AdapterError, DatasetError
 from adapters.hosts.http_server.options import is_loopback
 from adapters.system import cache_dir
-from cliplab.studio.context import Studio
+from cliplab.studio.context import Studio, without_folders
 from cliplab.studio.frames import FrameService
 from cliplab.studio.hub import EventHub
 from cliplab.studio.importing import import_folder_labels
@@ -22,7 +22,7 @@ from cliplab.studio.items import fill_items
 from cliplab.studio.jobs import Jobs
 from cliplab.studio.options import StudioOptions
 from cliplab.studio.output import OutputWriter
-from cliplab.studio.store import LabelStore, open_store
+from cliplab.studio.store import SEVERAL_LABELS, LabelStore, open_store
 from cliplab.studio.uploads import clear_uploads
 
 _SMALL_FOLDER_SECONDS = 5.0  # so long the start waits for the items; a larger folder is looked through meanwhile
@@ -46,12 +46,14 @@ def open_studio(options: StudioOptions) -> Iterator[Studio]:
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(open_store(options.data_dir, options.labels))
         identity = studio_identity(store)
+        if options.several_labels is not None and not store.read_only:
+            store.set_setting(SEVERAL_LABELS, "1" if options.several_labels else "")
         hub = EventHub()
         frames = FrameService(store, cache_dir() / "studio" / identity)
         stack.callback(frames.close)
         clear_uploads(options.data_dir)
         stack.callback(clear_uploads, options.data_dir)
-        jobs = Jobs(options.data_dir / ".studio", hub.publish)
+        jobs = Jobs(options.data_dir / ".studio", hub.publish, lambda text: without_folders(studio, text))
         stack.callback(jobs.close)
         studio = Studio(options, store, frames, jobs, hub, identity=identity)
         if options.output is not None:

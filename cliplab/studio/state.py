@@ -10,7 +10,7 @@ import json
 import sqlite3
 from typing import Any
 
-from cliplab.studio.classes import class_of
+from cliplab.studio.classes import class_of, label_text
 from cliplab.studio.events import LabelEvent
 
 # The tables that follow from events.
@@ -171,12 +171,12 @@ def _change(connection: sqlite3.Connection, number: int, event: LabelEvent) -> N
     value, item, who = event.value, event.item, event.annotator
     run = connection.execute
     if event.action == "label":
-        label = class_of(connection, value["label"])
+        label = label_text(connection, value)
         run("INSERT OR REPLACE INTO current_labels VALUES (?, ?, ?, ?, ?)", (item, who, label, number, event.at))
     elif event.action == "clear":
         run("DELETE FROM current_labels WHERE item = ? AND annotator = ?", (item, who))
     elif event.action == "review":
-        label = class_of(connection, value["label"])
+        label = label_text(connection, value)
         run("INSERT OR REPLACE INTO current_reviews VALUES (?, ?, ?, ?, ?)", (item, who, label, number, event.at))
     elif event.action == "note":
         run("DELETE FROM current_notes WHERE item = ? AND annotator = ?", (item, who))

@@ -28,6 +28,7 @@ from cliplab.studio.resolving import Interval, ResolvedLabel
 from cliplab.studio.state import rebuild_state, refresh_wanted
 
 MAX_PAGE = 10_000
+SEVERAL_LABELS = "several_labels"  # the setting: "1" where an item may have several labels
 _EVERYTHING = ItemFilter()
 
 

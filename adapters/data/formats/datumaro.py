@@ -9,9 +9,9 @@ from typing import Any
 from adapters.data.examples import Dataset
 from adapters.data.formats.foreign_rows import ForeignRows
 from adapters.data.formats.format import NO_OPTIONS, Format, ReadOptions
+from adapters.data.formats.frame_ranges import FrameRanges
 from adapters.data.formats.frame_runs import frames_in_a_row, usual_gap
 from adapters.data.formats.json_file import read_json_file
-from adapters.data.formats.label_studio import frame_range
 from adapters.data.formats.text import type_and_value
 from adapters.data.rows import to_row
 from adapters.data.split_names import normal_split
@@ -133,12 +133,12 @@ def export_datumaro(dataset: Dataset, path: str | Path, frame_rate: float | None
     """
     path = Path(path)
     number = {label: place for place, label in enumerate(dataset.labels)}
-    items = []
+    items, frames = [], FrameRanges(frame_rate)
     for place, item in enumerate(dataset.examples):
         row = to_row(item, path.parent)
         video: dict[str, Any] = {"path": row["path"]}
         if (item.start_seconds, item.end_seconds) != (None, None):
-            first, last = frame_range(item, frame_rate)
+            first, last = frames.of(item)
             video |= {"step": 1, "start_frame": first, "end_frame": last - 1}
         annotations = [
             {"id": 0, "type": "label", "attributes": {}, "group": 0, "label_id": number[label]} for label in item.labels

@@ -69,6 +69,10 @@ class ForeignRows:
             DatasetError: The name of the video is not one, or there are too many clips.
         """
         place = f"{self.path}, {where}"
+        span = frames if seconds is None else seconds
+        if span is not None and span[0] is not None and span[0] == span[1]:
+            self.leave_out(where, "ranges of no length")
+            return
         if not isinstance(video, str) or video not in self._names:
             self._names[str(video)] = below(video, self.root, place)
         row: dict[str, Any] = {"path": self._names[str(video)]}
@@ -178,29 +182,3 @@ def found_below(dataset: Dataset, folder: Path) -> Dataset:
             found = item.path if os.path.lexists(item.path) else root / below(str(item.path), root, str(item.path))
             places[item.path] = found if os.path.lexists(found) else item.path
     return replace(dataset, examples=tuple(replace(item, path=places[item.path]) for item in dataset.examples))
-
-
-def video_rate(path: Path, given: float | None) -> float:
-    """Frames per second of a video that is written in frames.
-
-    Args:
-        path: The video.
-        given: The rate that the caller gives; None: that of the file.
-
-    Raises:
-        DatasetError: The video cannot be opened, or gives no rate.
-    """
-    from adapters.errors import MediaError
-    from adapters.media import probe
-
-    if given is not None:
-        return given
-    try:
-        rate = probe(path).fps
-    except MediaError as error:
-        raise DatasetError(
-            f"{error}. This format counts frames, so the frame rate is required: give it (--frame-rate), or the video."
-        ) from None
-    if not rate:
-        raise DatasetError(f"{path}: does not give the frame rate that this format needs. Give it (--frame-rate).")
-    return float(rate)

@@ -245,6 +245,7 @@ class IntervalOutput:
         frame_rate: Frames per second; None where it is not known.
         actions: The action of a label, by label, for EDL.
         default_action: The action of any other label, for EDL.
+        video: The one video, where its frames are counted one by one; None: by ``frame_rate``.
     """
 
     path: Path
@@ -253,6 +254,12 @@ class IntervalOutput:
     frame_rate: float | None = None
     actions: Mapping[str, int] = field(default_factory=dict)
     default_action: int = 3
+    video: Path | None = None
+    _times: FrameTimes = field(default_factory=FrameTimes)
+
+    def frame(self, seconds: float) -> int:
+        """The number of the frame that begins nearest to a time, from 0, as ``IntervalSource`` reads it."""
+        return self._times.number(seconds, self.video or self.path, None if self.video else self.rate())
 
     @property
     def intervals(self) -> list[Interval]:

@@ -172,9 +172,11 @@ def write_intervals(
     ordered = {
         key: sorted(items, key=lambda item: (item.start_seconds, item.end_seconds)) for key, items in videos.items()
     }
+    counted = None
     if known.step_seconds is None and frame_rate is None:
         frame_rate = _rate_of(video)
-    output = IntervalOutput(path, ordered, duration_seconds, frame_rate, actions, default_action)
+        counted = Path(os.path.abspath(video)) if video is not None and frame_rate is not None else None
+    output = IntervalOutput(path, ordered, duration_seconds, frame_rate, actions, default_action, counted)
     write_text_atomic(path, known.write(output))
     return path
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from adapters.data.examples import Dataset, Example
-from adapters.data.formats.foreign_rows import ForeignRows, video_rate
+from adapters.data.formats.foreign_rows import ForeignRows
 from adapters.data.formats.format import FACTS, NO_OPTIONS, Format, ReadOptions
+from adapters.data.formats.frame_ranges import FrameRanges
 from adapters.data.formats.json_file import read_json_file
 from adapters.data.formats.text import type_and_value
 from adapters.data.rows import to_row
@@ -151,48 +151,24 @@ def export_label_studio(dataset: Dataset, path: str | Path, frame_rate: float | 
     tasks: dict[tuple[str | None, ...], list[Example]] = {}
     for item in dataset.examples:
         tasks.setdefault((str(item.path), item.split, item.group, item.source), []).append(item)
-    content = []
+    content, frames = [], FrameRanges(frame_rate)
     for number, items in enumerate(tasks.values(), 1):
         row = to_row(items[0], path.parent)
         data = {"video": row["path"], **{key: row[key] for key in _KNOWN if row[key] is not None}}
-        results = [_result(item, index, frame_rate) for index, item in enumerate(items, 1)]
+        results = [_result(item, index, frames) for index, item in enumerate(items, 1)]
         content.append({"id": number, "data": data, "annotations": [{"id": number, "result": results}]})
     write_json_atomic(path, content)
     return path
 
 
-def _result(item: Example, index: int, frame_rate: float | None) -> dict[str, Any]:
+def _result(item: Example, index: int, frames: FrameRanges) -> dict[str, Any]:
     shared = {"id": f"r{index}", "to_name": "video", "origin": "manual"}
     labels = list(item.labels)
     if item.start_seconds is None and item.end_seconds is None:
         return {**shared, "from_name": "choice", "type": "choices", "value": {"choices": labels}}
-    first, last = frame_range(item, frame_rate)
+    first, last = frames.of(item)
     value = {"ranges": [{"start": first + 1, "end": last}], "timelinelabels": labels}
     return {**shared, "from_name": "timeline", "type": "timelinelabels", "value": value}
-
-
-def frame_range(item: Example, frame_rate: float | None) -> tuple[int, int]:
-    """The frames of a clip, from 0 and without the last, at least one.
-
-    Args:
-        item: A clip with a range.
-        frame_rate: In frames per second; None: that of the video.
-
-    Raises:
-        DatasetError: The rate, or the end of the video, is not known.
-    """
-    rate = video_rate(item.path, frame_rate)
-    end = item.end_seconds
-    if end is None:
-        from adapters.media import probe
-
-        end = probe(item.path).duration_seconds if os.path.isfile(item.path) else None
-        if end is None:
-            raise DatasetError(
-                f"{item.path}: a clip lasts to the end of this video, whose length is unknown. Set its end"
-            )
-    first = round((item.start_seconds or 0.0) * rate)
-    return first, max(round(end * rate), first + 1)
 
 
 def is_label_studio(content: object) -> bool:

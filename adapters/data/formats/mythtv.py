@@ -74,10 +74,9 @@ def _add(first: int, last: int, label: str, source: IntervalSource, where: str) 
 
 def write_mythtv(output: IntervalOutput) -> str:
     """A cut list of the intervals with the label "cut", and a skip list of all others."""
-    rate = output.rate()
     lists: dict[str, list[str]] = {"Cutlist": [], "Commercial Skip List": []}
     for item in output.intervals:
-        frames = f"{round(item.start_seconds * rate)}-{round(item.end_seconds * rate)}"
+        frames = f"{output.frame(item.start_seconds)}-{output.frame(item.end_seconds)}"
         lists["Cutlist" if item.label == "cut" else "Commercial Skip List"].append(frames)
     return "".join(f"{name}: {','.join(found)}\n" for name, found in lists.items() if found) or "Cutlist: \n"
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 from adapters.data.examples import SPLITS, Dataset, Example, PreparedFrames, Split, first_seen
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import not_empty
+from adapters.data.label_sets import parted_labels
 from adapters.data.rows import video_groups
 from adapters.errors import DatasetError
 from adapters.system import check_regular_file
@@ -30,8 +31,9 @@ def import_studio(path: str | Path, labels: Sequence[str] | None = None) -> Data
     """Read the labels of a studio. Each item has the adjudicated label, otherwise that of most people.
 
     A labelled frame or picture is a clip of one picture. An interval of a video is a clip with start and end; where
-    several people labelled a video, each moment has the label that most of them gave it. Items without a label, of
-    which people disagree half and half, or whose files are gone or were replaced, are left out, which a note says.
+    several people labelled a video, each moment has the label that most of them gave it. An item of several classes is
+    a clip with several labels, one of none of the classes a clip without a label. Items that nobody labelled, of which
+    people disagree half and half, or whose files are gone or were replaced, are left out, which a note says.
 
     Args:
         path: ``labels.db``, which may be in use.
@@ -82,7 +84,7 @@ def _example(
     start, end = (None, None) if kind == "frame" else span
     return Example(
         path=file,
-        labels=(label,),
+        labels=parted_labels(label),
         start_seconds=start,
         end_seconds=end,
         split=cast(Split, split) if split in SPLITS else None,

@@ -19,7 +19,8 @@ from adapters.errors import DatasetError
 from adapters.system import json_text, write_json_atomic, write_text_atomic
 
 _HEADER = "# CSV_HEADER = metadata_id,file_list,flags,temporal_coordinates,spatial_coordinates,metadata"
-_VIDEO, _SELECT = 4, 4  # VIA's numbers of a file type and of an attribute type
+# VIA's numbers of a file type and of attribute types (_via_file.js, _via_attribute.js of its source).
+_VIDEO, _SELECT = 4, 4
 
 
 def import_via(path: str | Path, labels: Sequence[str] | None = None, options: ReadOptions = NO_OPTIONS) -> Dataset:
@@ -113,9 +114,10 @@ def _add(
         )
     else:
         chosen = [
-            attributes.get(key, {}).get(str(value), str(value))
+            name
             for key, value in values.items()
             if value not in ("", None)
+            for name in _chosen(value, attributes.get(key, {}))
         ]
         found = [name for text in chosen for name in ([text] if text.strip() else [])]
         if not found:
@@ -123,6 +125,14 @@ def _add(
             return
         for label in dict.fromkeys(found):
             rows.add(where, names[0], label, seconds=(times[0], times[1]) if times else None)
+
+
+def _chosen(value: Any, choices: Mapping[str, str]) -> list[str]:
+    """The options that the value of an attribute names: of checkboxes several, with commas between their ids."""
+    ids = [str(value)] if str(value) in choices else str(value).split(",")
+    if choices and all(name.strip() in choices for name in ids):
+        return [choices[name.strip()] for name in ids]
+    return [str(value)]
 
 
 def export_via(dataset: Dataset, path: str | Path) -> Path:

@@ -90,12 +90,13 @@ def _read(shard: Path, folder: Path, unpack: bool) -> tuple[list[_Sample], int]:
                 if count > _MAX_MEMBERS:
                     raise DatasetError(f"{shard}: has more than {_MAX_MEMBERS:,} members. Split the archive")
                 key, _, part = _key_and_part(member.name)
-                wanted = f".{part}" in VIDEO_SUFFIXES or part in _LABEL_PARTS
+                kind = part.rpartition(".")[2]  # of "000001.front.mp4" too
+                wanted = f".{kind}" in VIDEO_SUFFIXES or kind in _LABEL_PARTS
                 if not member.isreg() or member.issparse() or not key or not wanted:
                     left += not member.isdir()
                     continue
                 sample = samples.setdefault(key, _Sample(f"{shard}, member {member.name!r:.120}"))
-                _take(archive, member, part, sample, folder, unpack)
+                left += not _take(archive, member, kind, sample, folder, unpack)
     except (tarfile.TarError, EOFError) as error:
         raise DatasetError(f"{shard}: is not a readable, uncompressed tar file ({error})") from None
     except OSError as error:
@@ -112,26 +113,28 @@ def _key_and_part(name: str) -> tuple[str, str, str]:
 
 def _take(
     archive: tarfile.TarFile, member: tarfile.TarInfo, part: str, sample: _Sample, folder: Path, unpack: bool
-) -> None:
+) -> bool:
+    """Take a member into its clip. False for a second one of its kind, of which the first counts."""
     content = archive.extractfile(member)
-    if content is None:
-        return
+    if content is None or part in sample.parts or (part not in _LABEL_PARTS and sample.video is not None):
+        return False
     if part in _LABEL_PARTS:
         if member.size > _MAX_LABEL_BYTES:
             raise DatasetError(f"{sample.where}: has {member.size} bytes; a label has at most {_MAX_LABEL_BYTES}")
         sample.parts[part] = content.read(_MAX_LABEL_BYTES)
-        return
+        return True
     key, _, _ = _key_and_part(member.name)
     target = folder / f"{_SAFE.sub('_', key)[-150:].lstrip('.') or 'clip'}.{part}"
     sample.video = target
     if not unpack or (target.is_file() and not target.is_symlink() and target.stat().st_size == member.size):
-        return
+        return True
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(target) as out:
             shutil.copyfileobj(content, out, 2**20)
     except OSError as error:
         raise storage_error(target, error) from error
+    return True
 
 
 def _row(sample: _Sample, labels: Sequence[str] | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from adapters.hosts.http_server.errors import json_response
-from cliplab.studio.context import Page, Studio
+from cliplab.studio.context import Page, Studio, shown, shown_place
 from cliplab.studio.pages import json_body, render, studio_of
 from cliplab.studio.rated_clips import clips_of, refusing, request_key, why_no_clips
 
@@ -38,7 +38,12 @@ def pairs(request: Request) -> Response:
 
     manager, trainer = clips_of(studio_of(request))
     found = next_pairs(manager, trainer, _PAIRS)
-    return json_response({"pairs": [[one.to_json(), other.to_json()] for one, other in found]})
+    return json_response({"pairs": [[_shown_clip(one), _shown_clip(other)] for one, other in found]})
+
+
+def _shown_clip(clip: Any) -> dict[str, Any]:
+    found = clip.to_json()
+    return {**found, "filename": shown(found["filename"]), "filepath": shown_place(found["filepath"])}
 
 
 async def compare(request: Request) -> Response:

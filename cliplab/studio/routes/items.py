@@ -13,7 +13,7 @@ from starlette.routing import Route
 from adapters.errors import DatasetError
 from adapters.hosts.http_server.errors import RequestError, json_response
 from cliplab.studio.alike import alike_items
-from cliplab.studio.context import Studio, shown, shown_place
+from cliplab.studio.context import Studio, shown, shown_place, without_folders
 from cliplab.studio.events import event_from_json
 from cliplab.studio.item_index import read_index
 from cliplab.studio.pages import json_body, studio_of
@@ -127,7 +127,7 @@ def get_next(request: Request) -> Response:
 def get_progress(request: Request) -> Response:
     """Answer ``GET /progress``: how far the work is, and why nothing can be stored if that is so."""
     store = studio_of(request).store
-    return json_response({**store.progress(), "read_only": shown(store.read_only)})
+    return json_response({**store.progress(), "read_only": shown(without_folders(studio_of(request), store.read_only))})
 
 
 def filters_of(request: Request) -> ItemFilter:

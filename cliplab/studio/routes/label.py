@@ -17,6 +17,7 @@ from cliplab.studio.context import Studio, shown
 from cliplab.studio.items import fill_items
 from cliplab.studio.pages import Page, json_body, render, studio_of
 from cliplab.studio.security import audit, inside
+from cliplab.studio.store import SEVERAL_LABELS
 
 PAGE = Page(path="/label", title="Label", order=10)
 MOST_CLASSES = 1000
@@ -29,9 +30,11 @@ def label(request: Request) -> Response:
     if not classes or not progress["items"]:
         context: dict[str, Any] = {"classes": [one.name for one in classes], "scanning": studio.scanning}
         context |= {"items": progress["items"], "missing": progress["missing"]}
-        return render(request, "setup.html", {**context, "folder": str(studio.options.data_dir)})
+        context["folder"] = str(studio.options.data_dir) if is_loopback(studio.options.host) else "."
+        return render(request, "setup.html", context)
     listed = [{"name": one.name, "key": one.key, "index": one.position} for one in classes]
     context = {"classes": listed, "progress": progress, "notes": studio.store.notes}
+    context["several"] = studio.store.setting(SEVERAL_LABELS) == "1"
     return render(request, "label.html", context)
 
 

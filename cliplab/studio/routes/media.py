@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from adapters.errors import AdapterError, DatasetError, StorageError
 from adapters.system import terminal_text
+from cliplab.studio.context import without_folders
 from cliplab.studio.frames import DEFAULT_PEAKS_PER_SECOND, FrameService
 from cliplab.studio.media_files import FileGoneError, FileReplacedError
 
@@ -30,23 +31,24 @@ def _answer(handler: Handler) -> Callable[[Request], Response]:
         try:
             return handler(request, frames, request.path_params["item"])
         except ValueError as error:
-            return _error(400, error)
+            return _error(request, 400, error)
         except FileGoneError as error:
-            return _error(410, error)
+            return _error(request, 410, error)
         except FileReplacedError as error:
-            return _error(409, error)
+            return _error(request, 409, error)
         except DatasetError as error:
-            return _error(404, error)
+            return _error(request, 404, error)
         except StorageError as error:
-            return _error(503, error)
+            return _error(request, 503, error)
         except AdapterError as error:
-            return _error(422, error)
+            return _error(request, 422, error)
 
     return answer
 
 
-def _error(status: int, error: Exception) -> Response:
-    return JSONResponse({"error": terminal_text(str(error), one_line=True)}, status, {"Cache-Control": "no-store"})
+def _error(request: Request, status: int, error: Exception) -> Response:
+    sentence = without_folders(request.app.state.studio, str(error))
+    return JSONResponse({"error": terminal_text(sentence, one_line=True)}, status, {"Cache-Control": "no-store"})
 
 
 def _number(request: Request, name: str, default: float | None = None) -> float:

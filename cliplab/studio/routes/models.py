@@ -14,7 +14,7 @@ from adapters.errors import AdapterError, ConfigError
 from adapters.hosts.http_server.errors import RequestError, json_response
 from cliplab.studio import model_comparison as comparison
 from cliplab.studio import model_pages as shown
-from cliplab.studio.context import Studio
+from cliplab.studio.context import Studio, shown_place
 from cliplab.studio.model_list import ModelEntry, ModelLibrary, ModelRef
 from cliplab.studio.model_requests import UPLOAD_BYTES, find_model, library_of
 from cliplab.studio.pages import Page, render, studio_of
@@ -47,8 +47,18 @@ def _list(request: Request) -> dict[str, Any]:
         "ready": len(refs) - len(own),
         "folder": _short(studio_of(request), library.folder),
         "manifest_problem": problem,
+        "versions": [] if words else _versions(library),
         "jobs": jobs.all()[:5] if jobs is not None else [],
     }
+
+
+def _versions(library: ModelLibrary) -> list[dict[str, Any]]:
+    """Rows of the versions that the manifest lists, with up to three of the figures that it keeps of each."""
+    rows = []
+    for version in library.versions()[:ROWS]:
+        figures = [f"{name} {value:.3g}" for name, value in version.metrics.items() if shown.is_number(value)][:3]
+        rows.append({"version": version, "figures": ", ".join(figures)})
+    return rows
 
 
 def _short(studio: Studio, folder: Path) -> str:
@@ -56,7 +66,7 @@ def _short(studio: Studio, folder: Path) -> str:
     try:
         return str(folder.relative_to(studio.options.data_dir))
     except ValueError:
-        return str(folder)
+        return shown_place(str(folder))
 
 
 def _row(library: ModelLibrary, ref: ModelRef, current: set[str]) -> dict[str, Any]:

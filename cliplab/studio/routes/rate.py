@@ -12,7 +12,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from adapters.hosts.http_server.errors import RequestError, json_response
-from cliplab.studio.context import Page, Studio, shown
+from cliplab.studio.context import Page, Studio, shown, shown_place
 from cliplab.studio.pages import json_body, render, studio_of
 from cliplab.studio.rated_clips import clip_file, clips_of, refusing, request_key, why_no_clips
 from cliplab.studio.security import audit
@@ -117,7 +117,7 @@ def _state(request: Request) -> dict[str, Any]:
 
 
 def _shown_clip(clip: dict[str, Any]) -> dict[str, Any]:
-    return {**clip, "filename": shown(clip["filename"]), "filepath": shown(clip["filepath"])}
+    return {**clip, "filename": shown(clip["filename"]), "filepath": shown_place(clip["filepath"])}
 
 
 ROUTES = [

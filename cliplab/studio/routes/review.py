@@ -15,12 +15,13 @@ from starlette.routing import Route
 from adapters.base import OnProgress
 from adapters.errors import ConfigError
 from adapters.hosts.http_server.errors import RequestError, json_response
-from cliplab.studio.context import Page, Studio, shown, shown_place
+from cliplab.studio.context import Page, Studio, shown, shown_place, without_folders
 from cliplab.studio.jobs import Job
 from cliplab.studio.pages import json_body, render, studio_of
 from cliplab.studio.queries import ItemRow
-from cliplab.studio.retrain import retrain, why_not
+from cliplab.studio.retrain import count_labels, retrain, why_not
 from cliplab.studio.review import KINDS, MOST_ITEMS, ReviewFilter, review_counts, review_queue, why_empty
+from cliplab.studio.store import SEVERAL_LABELS
 
 _DEFAULT_MODEL = "efficientnet_lite0"
 _SETTING = "last_retrain"
@@ -79,6 +80,7 @@ def page(request: Request) -> Response:
         "models": model_choices(studio),
         "chosen": _DEFAULT_MODEL,
         "data": {"classes": classes},
+        "several": studio.store.setting(SEVERAL_LABELS) == "1",
     }
     return render(request, "review.html", context)
 
@@ -167,7 +169,7 @@ def state(request: Request) -> Response:
 
 
 def _counts(studio: Studio) -> Counter[str]:
-    return Counter(str(one.label) for one in studio.store.labels())
+    return count_labels(str(one.label) for one in studio.store.labels())
 
 
 async def start_retrain(request: Request) -> Response:
@@ -198,7 +200,7 @@ async def start_prelabel(request: Request) -> Response:
     def work(job: Job) -> dict[str, Any]:
         report = prelabel(studio.store, model, float(threshold), on_progress=_progress(job))
         counts = {"pre_labels": len(report.pre_labels), "review": len(report.review), "failed": len(report.failed)}
-        notes = [shown(note) for note in report.notes]
+        notes = [shown(without_folders(studio, note)) for note in report.notes]
         sentence = (
             f"{report.model}: {counts['pre_labels']} of score {threshold:g} and more, {counts['review']} to review, "
             f"{counts['failed']} could not be read"

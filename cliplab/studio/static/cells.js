@@ -3,6 +3,8 @@
 import { chip, make } from "/static/studio.js";
 import { DISAGREE, FLAGGED, MISSING } from "/static/items.js";
 
+const MOST_CHIPS = 2; // in a cell
+
 export function cellMaker(kind, choose) {
   return () => {
     const cell = make("div", { class: "cell", role: "option", id: `${kind}-${Math.random().toString(36).slice(2)}` },
@@ -13,7 +15,7 @@ export function cellMaker(kind, choose) {
   };
 }
 
-export function cellDrawer(items, byCode, state) {
+export function cellDrawer(items, codes, state) {
   return (cell, index, quick = false) => {
     const id = items.ids[index], row = items.row(index), code = items.labels[index], flags = items.flags[index];
     cell.dataset.index = index;
@@ -26,14 +28,16 @@ export function cellDrawer(items, byCode, state) {
     const words = row ? row.name.split("/").at(-1) : `item ${id}`;
     if (name.textContent !== words) name.textContent = words;
     const marks = [flags & FLAGGED ? "flag" : "", flags & DISAGREE ? "disagree" : "", flags & MISSING ? "missing" : ""].filter(Boolean).join(" ");
-    if (code) mark.replaceChildren(chip(byCode.get(code) ?? { name: "retired class", key: "", index: 7 }), ` ${marks}`);
+    const labels = codes.classes(code);
+    const more = labels.length > MOST_CHIPS ? ` +${labels.length - MOST_CHIPS}` : "";
+    if (code) mark.replaceChildren(...labels.slice(0, MOST_CHIPS).map(chip), `${more} ${marks}`);
     else mark.textContent = marks || "–";
     const here = index === state.index;
     cell.classList.toggle("here", here);
     cell.setAttribute("aria-selected", String(here || state.selected.has(index)));
     cell.setAttribute("aria-posinset", index + 1);
     cell.setAttribute("aria-setsize", items.length);
-    cell.setAttribute("aria-label", `${words}, ${code ? byCode.get(code)?.name ?? "retired class" : "unlabelled"} ${marks}`);
+    cell.setAttribute("aria-label", `${words}, ${code ? codes.words(code) : "unlabelled"} ${marks}`);
     if (here) cell.closest("[role=listbox]").setAttribute("aria-activedescendant", cell.id);
   };
 }

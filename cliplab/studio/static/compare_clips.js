@@ -1,7 +1,7 @@
 // The Compare page: an arrow stores which clip is better, and the next pair plays.
 
-import { annotatorName, api, keys, make, say } from "/static/studio.js";
-import { keep, send } from "/static/ratings_outbox.js";
+import { annotatorName, api, hasPicture, keys, make, say, sayLoading } from "/static/studio.js";
+import { keep } from "/static/ratings_outbox.js";
 
 const $ = (id) => document.getElementById(id);
 let pairs = [];
@@ -19,7 +19,9 @@ async function next() {
     const video = make("video", { controls: true, loop: true, autoplay: true, "aria-label": `Clip ${clip.filename}` });
     video.muted = true;
     video.src = `/rate/clips/${clip.id}/media`;
-    return make("figure", {}, video, make("figcaption", {}, clip.filename));
+    const figure = make("figure", {}, video, make("figcaption", {}, clip.filename));
+    sayLoading(figure, hasPicture(video));
+    return figure;
   }));
 }
 
@@ -41,5 +43,4 @@ keys.register([
   { keys: ["ArrowRight"], does: "the right clip is better", repeat: false, run: () => answer(1) },
   { keys: ["ArrowDown"], does: "neither", repeat: false, run: () => answer(null) },
 ]);
-send();
 next();

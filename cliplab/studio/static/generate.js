@@ -1,6 +1,6 @@
 // The Generate page: an analysis as a job, its highlights on a timeline whose edges can be dragged, and clips of them.
 
-import { api, keys, listen, make, say, visible } from "/static/studio.js";
+import { api, hasPicture, keys, listen, make, say, sayLoading, visible } from "/static/studio.js";
 import { Timeline, clockText } from "/static/timeline.js";
 
 const $ = (id) => document.getElementById(id);
@@ -121,6 +121,7 @@ function preview() {
   });
   player.addEventListener("error", () => $("stage").replaceChildren(make("p", { id: "empty", role: "alert" }, "This browser cannot play the source, but its clips can be written.")), { once: true });
   $("stage").replaceChildren(player);
+  sayLoading($("stage"), hasPicture(player));
 }
 
 function draw() {

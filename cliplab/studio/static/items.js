@@ -3,7 +3,6 @@
 import { api } from "/static/requests.js";
 
 export const DISAGREE = 1, FLAGGED = 2, MISSING = 4, OPEN = 8, VIDEO = 16;
-export const OTHER_LABEL = 0xffff;
 const MOST_ROWS = 2000;
 
 export class Items {
@@ -13,6 +12,7 @@ export class Items {
     this.flags = new Uint8Array();
     this.rows = new Map();
     this.asked = new Set();
+    this.onRow = () => null; // hears of each row that arrives
   }
 
   get length() {
@@ -81,6 +81,7 @@ export class Items {
   keep(row) {
     this.rows.delete(row.id);
     this.rows.set(row.id, row);
+    this.onRow(row);
     while (this.rows.size > MOST_ROWS) this.rows.delete(this.rows.keys().next().value);
   }
 }

@@ -1,7 +1,8 @@
 // The Label page: one key a label. What a key does is stored in the outbox and shown at once; the network comes after.
 
 import { annotatorName, api, chip, keys, listen, make, outbox, say, visible } from "/static/studio.js";
-import { clock, DISAGREE, FLAGGED, Items, MISSING, OTHER_LABEL } from "/static/items.js";
+import { clock, DISAGREE, FLAGGED, Items, MISSING } from "/static/items.js";
+import { LabelCodes, namesOf, SEVERAL, spoken, valueOf } from "/static/label_codes.js";
 import { Stage } from "/static/stage.js";
 import { VirtualGrid } from "/static/virtual.js";
 import { History } from "/static/history.js";
@@ -10,7 +11,8 @@ import { askClass, askName, askNote, showWho } from "/static/label_dialogs.js";
 
 const at = (id) => document.getElementById(id);
 const classes = JSON.parse(at("class-data").content.textContent);
-const byCode = new Map(classes.map((one, place) => [one.index + 1, { ...one, place }]));
+const several = at("label-page").dataset.several === "1"; // an item may have several labels
+const codes = new LabelCodes(outbox.studio, classes);
 const items = new Items();
 const stage = new Stage(at("stage"));
 const history_ = new History(outbox.studio);
@@ -18,7 +20,7 @@ const state = { index: 0, gridOn: false, selected: new Set(), anchor: null, last
 
 // Lists -----------------------------------------------------------------------------------------------------------------
 
-const drawCell = cellDrawer(items, byCode, state);
+const drawCell = cellDrawer(items, codes, state);
 const settled = (grid) => async (first, last) => {
   if (await items.fetchRows(first, last).catch(() => false)) grid.redrawAll();
 };
@@ -66,7 +68,6 @@ function clearSelection() {
 // The item on screen ------------------------------------------------------------------------------------------------------
 
 const nameOf = (index) => items.row(index)?.name ?? `item ${items.ids[index]}`;
-const labelName = (code) => byCode.get(code)?.name ?? "a retired class";
 
 /** Show an item. since: when the key went down, for the measurement of how long it takes. */
 function go(index, { keep = false, since = null } = {}) {
@@ -114,7 +115,7 @@ function factsOf(row) {
   if (row.start_seconds !== null) facts.push(row.end_seconds === null ? clock(row.start_seconds) : `${clock(row.start_seconds)} to ${clock(row.end_seconds)}`);
   if (row.width) facts.push(`${row.width}×${row.height}`);
   if (row.predicted) facts.push(`model: ${row.predicted[0]} ${row.predicted[1].toFixed(2)}`);
-  if (row.disagree) facts.push(`disagreement: ${Object.entries(row.labels).map(([who, label]) => `${who} ${label}`).join(", ")}`);
+  if (row.disagree) facts.push(`disagreement: ${Object.entries(row.labels).map(([who, label]) => `${who} ${spoken(label)}`).join(", ")}`);
   if (row.missing) facts.push(row.missing === "gone" ? "the file is missing; its labels are kept" : "the file was replaced by another one; its labels are kept");
   return visible(facts.join(" · "));
 }
@@ -122,10 +123,11 @@ function factsOf(row) {
 function showOwn() {
   const code = items.labels[state.index];
   const flagged = items.flags[state.index] & FLAGGED ? [make("span", { class: "warn" }, "flagged ")] : [];
-  const own = code ? chip(byCode.get(code) ?? { name: "retired class", key: "", index: 7 }) : make("span", { class: "quiet-text" }, "unlabelled");
-  at("own").replaceChildren(...flagged, own);
+  const own = code ? codes.classes(code).map(chip) : [make("span", { class: "quiet-text" }, "unlabelled")];
+  at("own").replaceChildren(...flagged, ...own);
+  const names = codes.names(code);
   for (const button of at("classes").children) {
-    const on = Number(button.dataset.code) === code;
+    const on = button.dataset.none ? names?.length === 0 : names?.includes(button.dataset.name) ?? false;
     button.classList.toggle("on", on);
     button.setAttribute("aria-pressed", String(on));
   }
@@ -133,28 +135,53 @@ function showOwn() {
 
 // Labels ------------------------------------------------------------------------------------------------------------------
 
+const chosenPlaces = () => (state.gridOn && state.selected.size ? [...state.selected].sort((a, b) => a - b) : [state.index]);
+
+/** What the key of a class does: label and go on; where an item may have several labels, give it or take it away. */
+function press(code, event) {
+  if (!several) return label(code, event);
+  if (!items.length) return null;
+  const [name] = codes.names(code), places = chosenPlaces();
+  if (places.some((place) => items.labels[place] === SEVERAL)) return say("the labels are still loading: press the key again");
+  const has = places.every((place) => codes.names(items.labels[place])?.includes(name));
+  const changed = new Map(places.map((place) => {
+    const rest = (codes.names(items.labels[place]) ?? []).filter((one) => one !== name);
+    return [place, has ? (rest.length ? codes.codeOf(rest) : 0) : codes.codeOf([...rest, name])];
+  }));
+  return give(changed, has ? `${name} removed` : name, null, event);
+}
+
 /** Label the item on screen, or all that are selected, and go on to the next. code 0 removes the label. */
 function label(code, event) {
   if (!items.length) return;
-  const since = event?.timeStamp ?? performance.now();
-  const who = annotatorName();
+  const changed = new Map(chosenPlaces().map((place) => [place, code]));
+  if (give(changed, code ? codes.words(code) : "label removed", () => label(code), event) && code) state.last = code;
+}
+
+/** Store a code for each place. onward: what to do again once the name is known, and that the page goes on. */
+function give(changed, text, onward, event) {
+  const since = event?.timeStamp ?? performance.now(), who = annotatorName(), places = [...changed.keys()];
   if (!who) {
-    askName(() => label(code));
-    return;
+    askName(onward ?? (() => give(changed, text, null)));
+    return false;
   }
-  const places = state.gridOn && state.selected.size ? [...state.selected].sort((a, b) => a - b) : [state.index];
-  const text = code ? labelName(code) : "label removed";
-  const named = outbox.putAll(places.map((place) => ({
-    annotator: who, item: items.ids[place], action: code ? "label" : "clear",
-    value: code ? { label: labelName(code) } : {}, local: { code },
-  })));
-  history_.push(places.map((place, one) => ({ ...named[one], kind: "label", item: items.ids[place], from: items.labels[place], to: code, text })));
+  const named = outbox.putAll(places.map((place) => {
+    const code = changed.get(place), names = codes.names(code);
+    return { annotator: who, item: items.ids[place], action: names ? "label" : "clear", value: names ? valueOf(names) : {}, local: { code, names } };
+  }));
+  history_.push(places.map((place, one) => ({ ...named[one], kind: "label", item: items.ids[place], from: items.labels[place], to: changed.get(place), text })));
   for (const place of places) {
+    const code = changed.get(place);
     count(items.labels[place], code);
     setCode(place, code);
     redraw(place);
   }
-  if (code) state.last = code;
+  if (!onward) {
+    state.last = changed.get(places[0]) || state.last;
+    showOwn();
+    say(`${text}: ${places.length > 1 ? `${places.length.toLocaleString("en")} items` : nameOf(places[0])}`);
+    return true;
+  }
   say(places.length > 1 ? `${text}: ${places.length.toLocaleString("en")} items` : `${text}: ${nameOf(places[0])}`);
   state.selected.clear();
   state.anchor = null;
@@ -165,12 +192,15 @@ function label(code, event) {
     showOwn();
     say(`${text}: ${nameOf(end)} · this was the last item of the list`);
   }
+  return true;
 }
 
 function setCode(place, code) {
   items.labels[place] = code;
   for (const since of state.loading) since.set(items.ids[place], code);
 }
+
+const localOf = (code) => ({ code, names: codes.names(code) });
 
 function again(redo) {
   const group = redo ? history_.redo() : history_.undo();
@@ -181,7 +211,7 @@ function again(redo) {
   const who = annotatorName();
   outbox.putAll(group.map((one) => ({
     annotator: who, item: one.item, action: redo ? "redo" : "undo", value: { client: one.client, sequence: one.sequence },
-    local: one.kind === "label" ? { code: redo ? one.to : one.from } : null,
+    local: one.kind === "label" ? localOf(redo ? one.to : one.from) : null,
   })));
   for (const one of group) {
     const place = items.indexOf(one.item);
@@ -327,7 +357,7 @@ keys.register([
   { keys: ["Space"], does: "play or pause; in the grid select", run: () => (state.gridOn ? toggleSelected(state.index) : say(stage.toggle() ?? "nothing to play: this is a picture")) },
   { keys: ["Ctrl+a"], does: "in the grid: select all", run: () => { if (state.gridOn) { state.anchor = 0; selectTo(items.length - 1); } } },
   { keys: ["Shift+a"], does: "select nearly identical neighbours", repeat: false, run: selectAlike },
-  { keys: ["Ctrl+k"], does: "label by name", run: () => askClass(classes, (one) => label(one.index + 1)) },
+  { keys: ["Ctrl+k"], does: "label by name", run: () => askClass(classes, (one) => press(one.index + 1)) },
   { keys: ["Shift+v"], does: "intervals of this video", run: () => (at("paint").hidden ? say("this is not a video") : at("paint").click()) },
   { keys: ["/"], does: "search", run: () => at("filter-text").focus() },
   { keys: ["Escape"], does: "leave search, selection, grid", run: escape },
@@ -343,16 +373,22 @@ const digits = new Set(classes.map((one) => one.key));
 keys.register(classes.map((one, place) => {
   const digit = String(place + 1);
   const own = [one.key, ...(place < 9 && !digits.has(digit) ? [digit] : [])].filter(Boolean);
-  return { keys: own, does: own.length ? visible(one.name) : "", repeat: false, run: (event) => label(one.index + 1, event) };
+  return { keys: own, does: own.length ? visible(one.name) : "", repeat: false, run: (event) => press(one.index + 1, event) };
 }));
+const none = codes.codeOf([]);
+if (several) keys.register([{ keys: ["0"], does: "none of the classes", repeat: false, run: (event) => label(none, event) }]);
 
 at("classes").replaceChildren(...classes.map((one) => {
-  const button = make("button", { type: "button", class: `c${one.index % 8}`, "data-code": one.index + 1, "aria-pressed": "false" },
+  const button = make("button", { type: "button", class: `c${one.index % 8}`, "data-name": one.name, "aria-pressed": "false" },
     make("b", { class: "key-letter", "aria-hidden": "true" }, (one.key || "·").toUpperCase()), one.name);
   if (one.key) button.setAttribute("aria-keyshortcuts", one.key);
-  button.addEventListener("click", (event) => label(one.index + 1, event));
+  button.addEventListener("click", (event) => press(one.index + 1, event));
   return button;
 }));
+if (several) {
+  at("classes").append(make("button", { type: "button", class: "c7", "data-none": "1", "aria-pressed": "false", "aria-keyshortcuts": "0", onclick: (event) => label(none, event) },
+    make("b", { class: "key-letter", "aria-hidden": "true" }, "0"), "none of the classes"));
+}
 for (const button of document.querySelectorAll(".tools [data-key]")) {
   const entry = keys.entries.find((one) => one.keys.includes(button.dataset.key));
   button.addEventListener("click", (event) => entry.run(event));
@@ -381,7 +417,7 @@ async function load({ first = false } = {}) {
   const chosen = [...state.selected].map((place) => items.ids[place]), anchor = items.ids[state.anchor];
   items.take(found);
   const own = pending.filter((event) => event.local?.code !== undefined && event.annotator === items.annotator);
-  for (const [id, code] of [...own.map((event) => [event.item, event.local.code]), ...since]) {
+  for (const [id, code] of [...own.map((event) => [event.item, codeOf(event.local)]), ...since]) {
     const place = items.indexOf(id);
     if (place >= 0) items.labels[place] = code;
   }
@@ -420,6 +456,9 @@ at("filters").addEventListener("submit", (event) => {
   at("list").focus();
 });
 
+/** The code of a label that waits in the outbox: a code of several labels is another one in another tab. */
+const codeOf = ({ code, names }) => (names && names.length !== 1 ? codes.codeOf(names) : code);
+
 /** What others did, and this person in another tab: their items are read again. */
 const changedItems = new Set();
 let changedTimer = null;
@@ -452,11 +491,14 @@ async function readChanged() {
 function adopt(index) {
   const row = items.row(index);
   if (!row) return;
-  const known = classes.find((one) => one.name === row.own);
-  items.labels[index] = row.own === null ? 0 : known ? known.index + 1 : OTHER_LABEL;
+  items.labels[index] = codes.codeOf(namesOf(row.own));
   items.flags[index] = (items.flags[index] & ~(DISAGREE | FLAGGED)) | (row.disagree ? DISAGREE : 0) | (row.flagged ? FLAGGED : 0);
 }
 
+items.onRow = (row) => {
+  const place = items.indexOf(row.id);
+  if (items.labels[place] === SEVERAL) items.labels[place] = codes.codeOf(namesOf(row.own));
+};
 outbox.addEventListener("stored", progressSoon);
 outbox.addEventListener("refused", () => setTimeout(load, 500));
 listen({ labels: changed, items: () => load() });

@@ -31,11 +31,22 @@ export function randomName() {
   return [...crypto.getRandomValues(new Uint8Array(12))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** Send events of labels: which of them are durable, and which were refused and why. */
+async function deliverLabels(events, options) {
+  return api("/events", { events }, options);
+}
+
 export class Outbox extends EventTarget {
-  /** studio: what names the store, so that labels of one studio never go to another at the same address. */
-  constructor(studio) {
+  /**
+   * studio: what names the store, so that labels of one studio never go to another at the same address. kind: what is
+   * kept, "" for labels. deliver(events, options): sends the first of the events, or more, and answers {durable: {client:
+   * [sequence]}, refused: [{client, sequence, error}]}.
+   */
+  constructor(studio, { kind = "", deliver = deliverLabels } = {}) {
     super();
+    this.name = `cliplab-outbox${kind}-${studio}`;
     this.studio = studio;
+    this.deliver = deliver;
     this.client = randomName();
     this.sequence = 0;
     this.waiting = 0; // stored here, not yet durable there
@@ -51,7 +62,7 @@ export class Outbox extends EventTarget {
       this.opened = true;
       this.changed();
     });
-    this.channel = "BroadcastChannel" in window ? new BroadcastChannel(`cliplab-outbox-${studio}`) : null;
+    this.channel = "BroadcastChannel" in window ? new BroadcastChannel(this.name) : null;
     if (this.channel) this.channel.onmessage = () => this.count();
     addEventListener("online", () => this.hurry());
     addEventListener("offline", () => this.tell("offline", "this browser has no network"));
@@ -60,7 +71,7 @@ export class Outbox extends EventTarget {
   }
 
   async open() {
-    const request = indexedDB.open(`cliplab-outbox-${this.studio}`, 1);
+    const request = indexedDB.open(this.name, 1);
     request.onupgradeneeded = () => {
       const events = request.result.createObjectStore("events", { keyPath: "order", autoIncrement: true });
       events.createIndex("name", ["client", "sequence"], { unique: true });
@@ -80,8 +91,11 @@ export class Outbox extends EventTarget {
   /** Store several events at once, all or none of them. */
   putAll(events) {
     const at = Date.now() / 1000;
-    const records = events.map(({ annotator, item, action, value, local = null }) =>
-      ({ client: this.client, sequence: this.sequence++, annotator, item, action, value, at, local }));
+    return this.take(events.map((event) => ({ local: null, ...event, client: this.client, sequence: this.sequence++, at })));
+  }
+
+  /** Store events that have their names already, of this tab or of one before. */
+  take(records) {
     this.waiting += records.length;
     this.changed();
     this.store(records);
@@ -158,7 +172,7 @@ export class Outbox extends EventTarget {
       do {
         this.again = false;
         const locked = navigator.locks
-          ? (work) => navigator.locks.request(`cliplab-outbox-${this.studio}`, work)
+          ? (work) => navigator.locks.request(this.name, work)
           : (work) => work();
         while (await locked(() => this.round()));
       } while (this.again);
@@ -185,7 +199,7 @@ export class Outbox extends EventTarget {
       return false;
     }
     const events = batch.map(sent);
-    const answer = await api("/events", { events }, {
+    const answer = await this.deliver(events, {
       keepalive: JSON.stringify(events).length < KEEPALIVE_BYTES, // a browser still sends these while the tab closes
       signal: AbortSignal.timeout(ANSWER_WAIT),
     });
@@ -202,7 +216,7 @@ export class Outbox extends EventTarget {
     }
     await this.count();
     this.channel?.postMessage("sent");
-    this.dispatchEvent(new CustomEvent("stored", { detail: { events: settled.length - refused.size } }));
+    this.dispatchEvent(new CustomEvent("stored", { detail: { events: settled.length - refused.size, answer } }));
     if (!settled.length) throw new Error("the studio's response lists no event that was sent");
     return true;
   }

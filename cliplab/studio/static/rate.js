@@ -1,7 +1,7 @@
 // The Rate page: a key stores a rating here first, then sends it; the next clip plays at once.
 
-import { api, keys, make, say } from "/static/studio.js";
-import { keep, send } from "/static/ratings_outbox.js";
+import { api, hasPicture, keys, make, say, sayLoading } from "/static/studio.js";
+import { keep, ratings } from "/static/ratings_outbox.js";
 
 const $ = (id) => document.getElementById(id);
 const words = JSON.parse($("star-data").content.textContent);
@@ -44,6 +44,7 @@ function show(at) {
   video.src = `/rate/clips/${clip.id}/media`;
   video.addEventListener("error", () => explain(clip), { once: true });
   $("stage").replaceChildren(video);
+  sayLoading($("stage"), hasPicture(video));
   video.play?.().catch(() => { video.muted = true; video.play().catch(() => {}); });
   $("name").textContent = clip.filename;
   // Not before the rating, which it would lead.
@@ -72,7 +73,7 @@ function rate(stars) {
   if (!clip) return say("Load clips first.", { bad: true });
   given.push({ at: place, before: clip.stars ?? null });
   clip.stars = stars;
-  keep("/rate", { clip: clip.id, stars, rater: $("rater").value }, showState);
+  keep("/rate", { clip: clip.id, stars, rater: $("rater").value });
   say(`${clip.filename}: ${stars}, ${words[stars]}`);
   if (place + 1 < clips.length) show(place + 1);
   else show(place);
@@ -83,7 +84,7 @@ function undo() {
   if (!last) return say("There is nothing to undo.");
   const clip = clips[last.at];
   clip.stars = last.before;
-  keep("/rate", { clip: clip.id, stars: last.before, rater: $("rater").value }, showState);
+  keep("/rate", { clip: clip.id, stars: last.before, rater: $("rater").value });
   say(`${clip.filename}: ${last.before ? `${last.before}, ${words[last.before]}` : "rating removed"}`);
   show(last.at);
 }
@@ -148,5 +149,5 @@ keys.register([
   { keys: ["z"], does: "undo", run: undo },
   { keys: ["Space"], does: "play, pause", run: () => (player()?.paused ? player().play() : player()?.pause()) },
 ]);
-send(showState);
+ratings.addEventListener("stored", ({ detail }) => detail.answer.statistics && showState(detail.answer));
 load();

@@ -1,60 +1,27 @@
-// What a person said of clips: kept in the browser first, then sent in order, until the studio has stored it.
+// What a person said of clips, on its way to the studio: an outbox like that of labels.
 
-import { api, outbox, say } from "/static/studio.js";
-import { randomName } from "/static/outbox.js";
+import { api, outbox, watch } from "/static/studio.js";
+import { Outbox } from "/static/outbox.js";
 
-const studio = document.querySelector('meta[name="studio"]').content;
-const kept = `cliplab-clips-${studio}:`; // one entry each, so that two tabs never write over each other's
-const client = randomName();
-let sequence = 0;
-let sending = false;
-let offline = false;
-
-const waiting = () =>
-  Object.keys(localStorage).filter((key) => key.startsWith(kept))
-    .map((key) => ({ key, entry: JSON.parse(localStorage.getItem(key)) })).filter((one) => one.entry)
-    .sort((one, other) => one.entry.at - other.entry.at || one.entry.body.sequence - other.entry.body.sequence);
-
-/** Keep and send {path, body}; onStored receives each answer. */
-export function keep(path, body, onStored = () => {}) {
-  const whole = { ...body, client, sequence: sequence++ };
-  localStorage.setItem(`${kept}${client}:${whole.sequence}`, JSON.stringify({ path, body: whole, at: Date.now() }));
-  show();
-  send(onStored);
-}
-
-/** Send what waits, also what a closed tab left. */
-export async function send(onStored = () => {}) {
-  if (sending) return;
-  sending = true;
-  let wait = 500;
-  for (let [first] = waiting(); first; [first] = waiting()) {
-    try {
-      onStored(await api(first.entry.path, first.entry.body));
-      offline = false;
-    } catch (error) {
-      if (error.status === undefined || error.status >= 500 || error.status === 401 || error.status === 403) {
-        offline = error.status === undefined;
-        show();
-        await new Promise((resolve) => setTimeout(resolve, wait));
-        wait = Math.min(2 * wait, 5000);
-        continue;
-      }
-      // It will never be accepted: said, and left out.
-      say(`not accepted: ${error.message}`, { bad: true });
-    }
-    localStorage.removeItem(first.key);
-    show();
+/** Send one of what was said. What will never be accepted is refused, and what may be later is an error. */
+async function deliver([first], options) {
+  const { client, sequence, path, body } = first;
+  try {
+    return { ...(await api(path, { ...body, client, sequence }, options)), durable: { [client]: [sequence] }, refused: [] };
+  } catch (error) {
+    if (error.status === undefined || error.status >= 500 || [401, 403, 429].includes(error.status)) throw error;
+    return { durable: {}, refused: [{ client, sequence, error: error.message }] };
   }
-  sending = false;
 }
 
-function show() {
-  const count = waiting().length + outbox.waiting;
-  const saving = document.getElementById("saving");
-  saving.textContent = offline ? `offline: ${count} kept here` : count ? `${count} unsaved` : outbox.word;
-  saving.className = `saving ${offline ? "offline" : count ? "unsaved" : ""}`;
+export const ratings = watch(new Outbox(outbox.studio, { kind: "-clips", deliver }));
+
+/** Keep and send {path, body}. The event "stored" of ratings has the answer. */
+export const keep = (path, body) => ratings.putAll([{ path, body }]);
+
+// What a tab of an earlier version left.
+for (const key of Object.keys(localStorage).filter((one) => one.startsWith(`cliplab-clips-${outbox.studio}:`))) {
+  const { path, body: { client, sequence, ...body }, at } = JSON.parse(localStorage.getItem(key));
+  ratings.take([{ client, sequence, path, body, at: at / 1000, local: null }]);
+  localStorage.removeItem(key);
 }
-// After the page's own listener, which knows of labels alone: it would say "saved" of ratings that are not.
-outbox.addEventListener("change", show);
-show();

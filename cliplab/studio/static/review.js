@@ -4,18 +4,22 @@ import { annotatorName, api, chip, keys, listen, make, outbox, say, visible } fr
 import { askName, askNote, showWho } from "/static/label_dialogs.js";
 import { Stage } from "/static/stage.js";
 import { findClass } from "/static/class_finder.js";
+import { namesOf, spoken, valueOf } from "/static/label_codes.js";
 
 const at = (id) => document.getElementById(id);
 const classes = JSON.parse(at("class-data").content.textContent);
 const byName = new Map(classes.map((one) => [one.name, one]));
 const stage = new Stage(at("stage"));
 const asked = new URLSearchParams(location.search).get("kind");
-const state = { kind: document.querySelector(`[data-kind="${CSS.escape(asked ?? "")}"]`) ? asked : "uncertain", ids: [], index: 0, row: null, turn: 0, done: new Map(), history: [], redone: [] };
+const state = { kind: document.querySelector(`[data-kind="${CSS.escape(asked ?? "")}"]`) ? asked : "uncertain", ids: [], index: 0, row: null, turn: 0, drafts: new Map(), done: new Map(), history: [], redone: [] };
 const rows = new Map(); // id -> promise of its row
 const MOST_CHIPS = 60;
 
 const percent = (score) => `${Math.round(score * 100)}%`;
+const several = at("review-page").dataset.several === "1"; // an item may have several labels
 const classOf = (name) => byName.get(name) ?? { name, key: "", index: 7 };
+const chipsOf = (text) => (namesOf(text).length ? namesOf(text) : [spoken(text)]).map((name) => chip(classOf(name)));
+const textOf = (names) => [...names].sort().join("\u001f") || "\u001f"; // as the studio stores several labels
 
 function rowOf(id) {
   if (!rows.has(id)) {
@@ -101,8 +105,8 @@ function drawFacts(row) {
     ]),
   );
   if (!row.scores.length) at("scores").append(make("p", { class: "quiet-text" }, "not scored"));
-  const people = Object.entries(row.labels).map(([who, label]) => make("div", { class: "people-row" }, make("span", {}, who), chip(classOf(label))));
-  if (row.review !== null) people.push(make("div", { class: "people-row" }, make("span", {}, "decided"), chip(classOf(row.review))));
+  const people = Object.entries(row.labels).map(([who, label]) => make("div", { class: "people-row" }, make("span", {}, who), ...chipsOf(label)));
+  if (row.review !== null) people.push(make("div", { class: "people-row" }, make("span", {}, "decided"), ...chipsOf(row.review)));
   at("people").replaceChildren(...(people.length ? people : [make("p", { class: "quiet-text" }, "no labels by people")]));
   at("notes").replaceChildren(...Object.entries(row.notes).map(([who, text]) => make("p", {}, `${who}: ${text}`)));
   at("timeline").hidden = row.kind !== "video";
@@ -111,28 +115,28 @@ function drawFacts(row) {
 
 function present(row) {
   if (!row) return null;
-  return state.done.get(row.id) ?? row.review ?? (new Set(Object.values(row.labels)).size === 1 ? Object.values(row.labels)[0] : null);
+  return state.drafts.get(row.id) ?? state.done.get(row.id) ?? row.review ?? (new Set(Object.values(row.labels)).size === 1 ? Object.values(row.labels)[0] : null);
 }
 
 function drawClasses() {
-  const row = state.row, now = present(row), said = row?.predicted?.[0];
-  const shown = classes.length <= MOST_CHIPS ? classes : classes.filter((one) => one.key || one.name === said || one.name === now);
+  const row = state.row, now = namesOf(present(row)) ?? [], said = row?.predicted?.[0];
+  const shown = classes.length <= MOST_CHIPS ? classes : classes.filter((one) => one.key || one.name === said || now.includes(one.name));
   at("classes").replaceChildren(
     ...shown.map((one) =>
       make("button", {
-        type: "button", "aria-pressed": String(one.name === now), class: one.name === said ? "said-by-model" : "",
-        title: one.name === said ? "the model's answer" : one.name, onclick: () => decide(one.name),
+        type: "button", "aria-pressed": String(now.includes(one.name)), class: one.name === said ? "said-by-model" : "",
+        title: one.name === said ? "the model's answer" : one.name, onclick: () => press(one.name),
       }, chip(one))),
   );
   const answer = suggestion();
-  at("confirm").replaceChildren(...(answer ? ["Confirm ", visible(answer), " "] : ["Confirm "]), make("kbd", {}, "Enter"));
+  at("confirm").replaceChildren(...(answer ? ["Confirm ", visible(spoken(answer)), " "] : ["Confirm "]), make("kbd", {}, "Enter"));
 }
 
 /** What Enter confirms: the label that is there, or what the model says of an item without one. */
 function suggestion() {
   const row = state.row;
   if (!row) return null;
-  if (row.disagree && row.review === null && !state.done.has(row.id)) return null;
+  if (row.disagree && row.review === null && !state.done.has(row.id) && !state.drafts.has(row.id)) return null;
   return present(row) ?? row.predicted?.[0] ?? null;
 }
 
@@ -149,6 +153,21 @@ function sayLoading() {
   if (state.ids.length) say("the item is still loading: press the key again when it is shown");
 }
 
+/** What the key of a class does: decide; where an item may have several labels, put it to what Enter confirms, or take it away. */
+function press(name) {
+  if (!several) {
+    decide(name);
+    return;
+  }
+  if (!state.row) {
+    sayLoading();
+    return;
+  }
+  const now = namesOf(present(state.row) ?? state.row.predicted?.[0] ?? null) ?? [];
+  state.drafts.set(state.row.id, textOf(now.includes(name) ? now.filter((one) => one !== name) : [...now, name]));
+  drawClasses();
+}
+
 /** A label of an item without one; a decision over the labels of others. */
 function decide(label) {
   const row = state.row, who = annotatorName();
@@ -161,11 +180,12 @@ function decide(label) {
     return;
   }
   const action = Object.keys(row.labels).length && state.kind !== "uncertain" && state.kind !== "sure" ? "review" : "label";
-  const named = outbox.put(who, row.id, action, { label });
+  const named = outbox.put(who, row.id, action, valueOf(namesOf(label)));
   state.history.push({ ...named, item: row.id, text: label, before: state.done.get(row.id) });
   state.redone = [];
+  state.drafts.delete(row.id);
   state.done.set(row.id, label);
-  say(`${action === "review" ? "decided" : "labelled"} ${label}: ${row.name}`);
+  say(`${action === "review" ? "decided" : "labelled"} ${spoken(label)}: ${row.name}`);
   rows.delete(row.id);
   go(1);
 }
@@ -192,7 +212,7 @@ function undo(again) {
   if (index >= 0) state.index = index;
   rows.delete(one.item);
   show();
-  say(`${again ? "done again" : "undone"}: ${one.text}`);
+  say(`${again ? "done again" : "undone"}: ${spoken(one.text)}`);
 }
 
 function flag() {
@@ -283,8 +303,8 @@ keys.register([
   { keys: ["Shift+z"], does: "redo", run: () => undo(true) },
   { keys: ["f"], does: "flag", run: flag },
   { keys: ["m"], does: "note", run: note },
-  { keys: ["/"], does: "find a class by typing", run: () => findClass(classes, decide) },
-  ...classes.filter((one) => one.key).map((one) => ({ keys: [one.key], does: one.name, run: () => decide(one.name), repeat: false })),
+  { keys: ["/"], does: "find a class by typing", run: () => findClass(classes, press) },
+  ...classes.filter((one) => one.key).map((one) => ({ keys: [one.key], does: one.name, run: () => press(one.name), repeat: false })),
 ]);
 for (const button of document.querySelectorAll("[data-key]")) {
   button.addEventListener("click", () => keys.entries.find((one) => one.keys.includes(button.dataset.key)).run());

@@ -1,6 +1,6 @@
 // The picture in the middle: frames are decoded five ahead, so that the next is on screen before the key is up.
 
-import { make } from "/static/studio.js";
+import { make, sayLoading } from "/static/studio.js";
 
 const AHEAD = 5, BEHIND = 2;
 const HEIGHTS = [360, 480, 720, 1080, 1440, 2160];
@@ -29,6 +29,7 @@ export class Stage {
     const entry = this.prepare(id, row);
     const node = row && row.kind !== "frame" ? this.player(id, row, entry) : entry.node;
     if (this.place.firstChild !== node) this.place.replaceChildren(node);
+    sayLoading(this.place, entry.decoded);
     entry.node.alt = row ? row.name : `item ${id}`;
     const keep = new Set([id, ...neighbours.map((one) => one.id)]);
     for (const [other] of this.ready) if (!keep.has(other)) this.ready.delete(other);

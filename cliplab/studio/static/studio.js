@@ -42,6 +42,23 @@ export function chip(label) {
   return make("span", { class: `chip c${label.index % 8}` }, make("b", { "aria-hidden": "true" }, (label.key || "·").toUpperCase()), label.name);
 }
 
+const SLOW = 300; // milliseconds
+
+/** A word in a place whose picture or video takes a while. arrived: a promise that settles when it is there. */
+export function sayLoading(place, arrived) {
+  const turn = (place.dataset.turn = String(Number(place.dataset.turn ?? 0) + 1));
+  place.classList.remove("loading");
+  const slow = setTimeout(() => place.dataset.turn === turn && place.classList.add("loading"), SLOW);
+  arrived.catch(() => null).then(() => {
+    clearTimeout(slow);
+    if (place.dataset.turn === turn) place.classList.remove("loading");
+  });
+}
+
+/** Resolves when a video has its first picture, or will have none. */
+export const hasPicture = (video) =>
+  new Promise((resolve) => ["loadeddata", "error", "emptied"].forEach((name) => video.addEventListener(name, resolve, { once: true })));
+
 const typing = (target) =>
   target instanceof HTMLElement &&
   (target.isContentEditable || ["TEXTAREA", "SELECT"].includes(target.tagName) ||
@@ -116,20 +133,29 @@ export const outbox = new Outbox(meta("studio"));
 
 const saving = document.getElementById("saving");
 const banner = document.getElementById("trouble");
+const boxes = [];
 function showSaving() {
-  const state = outbox.trouble ? (outbox.trouble === "offline" ? "offline" : "refused") : outbox.waiting ? "unsaved" : "";
+  // A page may have two: labels, and what is said of clips. The one that has the most to say is shown.
+  const box = boxes.find((one) => one.trouble && one.waiting) ?? boxes.find((one) => one.trouble) ?? boxes.find((one) => one.waiting) ?? boxes.find((one) => !one.opened) ?? outbox;
+  const state = box.trouble ? (box.trouble === "offline" ? "offline" : "refused") : box.waiting ? "unsaved" : "";
   saving.className = `saving ${state}`;
-  if (saving.textContent !== outbox.word) saving.textContent = outbox.word;
+  if (saving.textContent !== box.word) saving.textContent = box.word;
   // Why the store cannot be written was known when the page was made, before anything was typed.
-  const sentence = ["", "offline"].includes(outbox.trouble) ? banner.dataset.always : outbox.sentence;
+  const sentence = ["", "offline"].includes(box.trouble) ? banner.dataset.always : box.sentence;
   banner.hidden = !sentence;
   if (banner.textContent !== sentence) banner.textContent = visible(sentence);
 }
-if (saving) {
-  outbox.addEventListener("change", showSaving);
-  outbox.addEventListener("refused", ({ detail }) => say(`not accepted: ${detail.error}`, { bad: true }));
-  showSaving();
+/** Show the state of an outbox at the fixed place. */
+export function watch(box) {
+  boxes.push(box);
+  if (saving) {
+    box.addEventListener("change", showSaving);
+    box.addEventListener("refused", ({ detail }) => say(`not accepted: ${detail.error}`, { bad: true }));
+    showSaving();
+  }
+  return box;
 }
+watch(outbox);
 
 /** Who labels. The server's --annotator counts until a person types another name; null: nobody said yet. */
 export function annotatorName() {

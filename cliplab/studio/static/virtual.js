@@ -1,6 +1,7 @@
 // A list or grid of any length of which only what is on screen exists. Cells are made once and used again.
 
 const SPARE_ROWS = 1;
+const BUDGET = 10; // milliseconds of drawing in one frame of the screen; what is left follows in the next
 
 export class VirtualGrid {
   /**
@@ -59,25 +60,33 @@ export class VirtualGrid {
   paint() {
     const [first, last] = this.range();
     for (const [index, cell] of this.cells) if (index < first || index >= last) this.release(index, cell);
-    const columns = this.columns;
-    const quick = this.cells.size < (last - first) / 2 && this.painted;
-    this.painted = true;
-    this.hasty ||= quick;
+    const columns = this.columns, begun = performance.now();
+    if (!this.unfinished) {
+      this.hasty ||= this.cells.size < (last - first) / 2 && this.painted;
+      this.painted = true;
+    }
+    this.unfinished = false;
     for (let index = first; index < last; index++) {
       if (this.cells.has(index)) continue;
+      if (performance.now() - begun > BUDGET) {
+        this.unfinished = true;
+        this.soon();
+        return;
+      }
       const cell = this.spare.pop() ?? this.sheet.appendChild(this.make());
       cell.style.transform = `translate(${(index % columns) * this.cellWidth}px, ${Math.floor(index / columns) * this.cellHeight}px)`;
       cell.hidden = false;
       this.cells.set(index, cell);
-      this.draw(cell, index, quick);
+      this.draw(cell, index, this.hasty);
     }
     clearTimeout(this.resting);
     this.resting = setTimeout(() => this.rest(), 80);
   }
 
   rest() {
-    if (this.hasty) this.redrawAll();
+    const hasty = this.hasty;
     this.hasty = false;
+    if (hasty) this.redrawAll();
     this.settled(...this.range());
   }
 
@@ -87,7 +96,19 @@ export class VirtualGrid {
   }
 
   redrawAll() {
-    for (const [index, cell] of this.cells) this.draw(cell, index);
+    this.stale = [...this.cells.keys()].reverse();
+    this.redrawSome();
+  }
+
+  redrawSome() {
+    const begun = performance.now();
+    while (this.stale.length) {
+      this.redraw(this.stale.pop());
+      if (performance.now() - begun > BUDGET && this.stale.length) {
+        requestAnimationFrame(() => this.redrawSome());
+        return;
+      }
+    }
   }
 
   /** Scroll as little as needed to have a cell on screen, with its neighbours. */

@@ -536,7 +536,7 @@ def test_an_export_says_what_it_loses(tmp_path: Path) -> None:
 
 
 def test_what_is_only_read_cannot_be_written(tmp_path: Path) -> None:
-    for format in ("cvat", "hls", "scte35"):
+    for format in ("hls", "scte35"):
         with pytest.raises(DatasetError, match=f"{format} can be read but not written"):
             export_dataset(example(tmp_path, end_seconds=5.0), tmp_path / "out", format)
 

@@ -11,12 +11,14 @@ import pytest
 from dataset_files import touch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from studio_media import VARIABLE, write_variable
 from tiny_videos import render_video
 
 from adapters.data import FORMATS, Dataset, Example, Interval, ReadOptions, export_dataset, read_dataset
-from adapters.data.examples import SPLITS, Split
+from adapters.data.examples import SPLITS, PreparedFrames, Split
 from adapters.data.formats import find_format
 from adapters.data.formats.intervals import find_interval_format, read_intervals, write_intervals, written_formats
+from adapters.errors import DatasetError
 
 LABELS = (
     "ad",
@@ -137,6 +139,67 @@ def test_ranges_in_frames_come_back_with_split_group_and_source(format: str, dat
         again = back(made, format, root / "a.json", frame_rate=RATE)
         keys = (*TIMES, "split", "group", "source")
         assert facts(again, *keys) == facts(made, *keys)
+
+
+@EVERY
+@given(st.data())
+def test_tracks_of_cvat_come_back_by_label_video_and_split(data: st.DataObject) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        touch(root, *NAMES)
+        made = data.draw(clips(root, most=3, step=1 / RATE, splits=(None, "train", "test")))
+        items = tuple(item for item in made.examples if item.end_seconds is not None)
+        if not items:
+            return
+        made = Dataset(items, made.labels, root)
+        again = back(made, "cvat", root / "a.xml", frame_rate=RATE)
+        keys = TIMES if len({item.path for item in items}) == 1 else (*TIMES, "split")
+        assert facts(again, *keys) == facts(made, *keys)
+
+
+def test_tags_of_pictures_come_back_from_cvat(tmp_path: Path) -> None:
+    names = ("a.png", "d/ü 1.jpg", "frame_000007.png")
+    touch(tmp_path, *names)
+    items = [
+        Example(
+            tmp_path / name, LABELS[place : place + 3], split="train" if place else None, frames=still(tmp_path, name)
+        )
+        for place, name in enumerate(names)
+    ]
+    made = Dataset(tuple(items), LABELS, tmp_path)
+    again = back(made, "cvat", tmp_path / "images.xml")
+    assert facts(again, "path", "labels", "split") == facts(made, "path", "labels", "split")
+    assert all(item.is_picture for item in again)
+
+
+def still(root: Path, name: str) -> PreparedFrames:
+    return PreparedFrames((root / name).parent, (Path(name).name,), 1.0)
+
+
+def test_cvat_keeps_pictures_and_videos_apart(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png", "a.mp4")
+    items = (
+        Example(tmp_path / "a.png", ("ad",), frames=still(tmp_path, "a.png")),
+        Example(tmp_path / "a.mp4", ("ad",)),
+    )
+    with pytest.raises(DatasetError, match="1 pictures and 1 clips of videos"):
+        export_dataset(Dataset(items, ("ad",), tmp_path), tmp_path / "a.xml", "cvat")
+
+
+@pytest.mark.parametrize(
+    "name, format", [("l.json", "label_studio"), ("d.json", "datumaro"), ("c.xml", "cvat"), ("m.skiplist", "mythtv")]
+)
+def test_frames_of_a_video_of_variable_rate_come_back(tmp_path: Path, name: str, format: str) -> None:
+    times = [tick / 30 for tick in VARIABLE]
+    video = write_variable(tmp_path / "m.mkv")
+    ranges = [(0, 3), (2, 9), (5, 19), (9, 10)] if format != "mythtv" else [(0, 3), (5, 9), (10, 19)]
+    items = [Example(video, ("ad",), times[start], times[end]) for start, end in ranges]
+    made = Dataset(tuple(items), ("ad",), tmp_path)
+    written = export_dataset(made, tmp_path / name, format)
+    again = read_dataset(written, format=format)
+    assert [(round(item.start_seconds or 0, 3), round(item.end_seconds or 0, 3)) for item in again] == [
+        (round(times[start], 3), round(times[end], 3)) for start, end in ranges
+    ]
 
 
 @EVERY

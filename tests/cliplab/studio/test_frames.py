@@ -16,6 +16,7 @@ from studio_media import NTSC, VARIABLE, FileStore, write_ntsc, write_shots, wri
 from waiting import until
 
 from adapters.errors import MediaError
+from cliplab.studio.frame_lists import FrameLists
 from cliplab.studio.frames import FrameService
 from cliplab.studio.media_files import FileGoneError, FileReplacedError
 from cliplab.studio.picture_cache import PictureCache
@@ -181,3 +182,16 @@ def test_the_cache_keeps_to_its_limit_and_survives_a_full_disk(tmp_path: Path) -
     full = PictureCache(tmp_path / "file" / "below", 1000)
     full.put("a", b"x")
     assert full.get("a") is None
+
+
+def test_times_that_took_long_are_kept_over_a_restart(store: FileStore, frames: FrameService) -> None:
+    times = frames.times(4, 0, 100)
+    opened: list[bool] = []
+
+    def open_video(file: object, slow: bool) -> object:
+        opened.append(slow)
+        return frames._open(file, slow)  # type: ignore[arg-type]
+
+    again = FrameLists(open_video, frames.cache)  # type: ignore[arg-type]
+    assert np.array_equal(again.times(frames.file(4), 0, 100), times)
+    assert opened == [False]  # for the properties alone, not for the times

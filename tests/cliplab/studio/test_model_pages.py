@@ -330,3 +330,20 @@ def test_large_results_are_kept_for_a_while(studio: Studio) -> None:
     until(lambda: all(job.state == "done" for job in started))
     assert sum(job.result is not None for job in started) == 5
     assert Jobs(studio.options.data_dir / ".studio").all()[0].result is None
+
+
+def test_versions_of_the_manifest_are_listed_also_those_whose_file_is_gone(studio: Studio) -> None:
+    folder = studio.options.models_folder
+    assert ModelLibrary(folder).versions() == []
+    models = [
+        {"name": "ads_v001.tflite", "created": "2025-01-08T10:00:00Z", "metrics": {"f1": 0.81, "note": "<b>"}},
+        {"name": "ads_v002.tflite", "created": "2025-02-08T10:00:00Z"},
+    ]
+    (folder / "ads_v002.tflite").write_bytes(b"not whole")
+    (folder / "model_manifest.json").write_text(json.dumps({"current": "ads_v002.tflite", "models": models}))
+    new, old = ModelLibrary(folder).versions()
+    assert (new.name, new.current, new.model_id is not None) == ("ads_v002.tflite", True, True)
+    assert (old.name, old.current, old.model_id, old.metrics["f1"]) == ("ads_v001.tflite", False, None, 0.81)
+    page = TestClient(make_app(studio), base_url="http://127.0.0.1:8080").get("/models").text
+    assert "the file is gone" in page
+    assert "f1 0.81" in page
