@@ -15,6 +15,9 @@ Config = dict[str, Any]
 MAX_JSON_BYTES = 16_000_000
 MAX_YAML_BYTES = 500_000  # the reader of YAML takes a second for 100 kB
 MAX_YAML_VALUES = 100_000
+_YAML_TAG = "tag:yaml.org,2002:"
+_YAML_KINDS = ("str", "int", "float", "bool", "null", "map", "seq", "merge")
+_MOST_DIGITS = 308
 
 
 def read_config_file(path: str | Path) -> Config:
@@ -88,6 +91,11 @@ def _parse_yaml(text: str) -> Any:
         raise ValueError(str(error)) from error
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except (IndexError, KeyError, AttributeError, TypeError, OverflowError) as error:
+        # What PyYAML makes of a tag on a value that is none of its kind, such as !!int "" or !!bool maybe.
+        raise ValueError(
+            f"a value is not of the kind that its tag says ({type(error).__name__} {error!s:.60})"
+        ) from None
     finally:
         loader.dispose()
 
@@ -96,6 +104,13 @@ def _count_nodes(node: Any, depth: int, known: dict[int, int]) -> int:
     """How many values a node stands for where each alias is written out. ValueError where that is too many."""
     if id(node) in known:
         return known[id(node)]
+    kind = node.tag.removeprefix(_YAML_TAG)
+    if kind not in _YAML_KINDS:  # dates, sets, bytes, objects: what JSON has no value for
+        raise ValueError(
+            f"{str(node.value)[:40]!r} is read as {kind[:40]!r}, which configs do not have: put it in quotes"
+        )
+    if kind in ("int", "float") and len(node.value) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(node.value)} characters is larger than numbers can be")
     if depth > MAX_DEPTH:  # also where an alias leads back to what it is in
         raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
     inner = node.value if isinstance(node.value, list) else []

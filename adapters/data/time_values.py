@@ -20,7 +20,8 @@ from adapters.errors import DatasetError
 
 _SECONDS: dict[str, float] = {"seconds": 1.0, "milliseconds": 1e-3, "minutes": 60.0}
 _CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d{1,9})?)")
-_NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
+# Runs of digits and spaces are bounded, so that a text is searched in a time that grows as it does.
+_NUMBER = r"\d{1,15}(?:\.\d{0,30})?(?:[eE][+-]?\d{1,3})?"
 _MOMENT = rf"(?:\d{{1,4}}:)?\d{{1,4}}:\d{{1,2}}(?:[.,]\d{{1,9}})?|{_NUMBER}"
 _PAIR = re.compile(rf"[\[(]?\s*({_MOMENT})\s*(?:-->|->|\.\.+|to|[-–—~;,/]|\s)\s*({_MOMENT})\s*[\])]?")
 # Times given twice may differ by this much: numbers are rounded, and frames are counted.
@@ -283,8 +284,9 @@ def _clock(value: object) -> float | None:
 
 def _pairs(value: object, known: TimeName, name: str, where: str, text: bool) -> list[tuple[Moment, Moment]]:
     if isinstance(value, str) and value.strip().startswith(("[[", "[ [", "[(")):
-        found = [list(pair) for pair in _PAIR.findall(value)][:_MAX_RANGES]
-        if re.sub(r"[\s\[\](),;]", "", _PAIR.sub("", value)):
+        plain = _one_spaced(value)
+        found = [list(pair) for pair in _PAIR.findall(plain)][:_MAX_RANGES]
+        if re.sub(r"[\s\[\](),;]", "", _PAIR.sub("", plain)):
             raise DatasetError(f"{where}: {name} must be a range such as [1.5, 4], got {value!r:.60}")
         return [_pair(pair, known.unit, name, where, True) for pair in found]
     if isinstance(value, (list, tuple)) and value and all(isinstance(part, (list, tuple, dict)) for part in value):
@@ -292,9 +294,14 @@ def _pairs(value: object, known: TimeName, name: str, where: str, text: bool) ->
     return [_pair(value, known.unit, name, where, text)]
 
 
+def _one_spaced(text: str) -> str:
+    """A text with one space where it has several, and none at its ends."""
+    return " ".join(text.split())
+
+
 def _pair(value: object, unit: Unit, name: str, where: str, text: bool) -> tuple[Moment, Moment]:
     if isinstance(value, str):
-        found = _PAIR.fullmatch(value.strip())
+        found = _PAIR.fullmatch(_one_spaced(value))
         value, text = (list(found.groups()), True) if found is not None else (value, text)
     elif isinstance(value, dict):
         names = frozenset(normal_name(key) for key in value)

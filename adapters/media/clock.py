@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -150,24 +151,25 @@ class Lasting:
         """
         self._interval = interval
         self._times: deque[float] = deque(maxlen=_TYPICAL_FRAMES)
-        self._stored = 0.0
+        self._stored, self._latest = 0.0, -math.inf
 
     def add(self, seconds: float, stored_seconds: float) -> None:
-        """Add a frame.
+        """Add a frame; those near the end may be added in any order.
 
         Args:
             seconds: When it is shown.
             stored_seconds: Its duration as stored; 0 where none is.
         """
         self._times.append(seconds)
-        self._stored = stored_seconds
+        if seconds >= self._latest:
+            self._latest, self._stored = seconds, stored_seconds
 
     def is_known(self) -> bool:
         """Whether the duration of the last frame is stored, or that of others before it known."""
         return 0 < self._stored <= LONGEST_STILL_SECONDS or len(self._times) > 2
 
     def seconds(self, last: float) -> float:
-        """The duration of the frame at a time, which is the last one added."""
+        """The duration of the frame at a time, which is the latest one added."""
         if 0 < self._stored <= LONGEST_STILL_SECONDS:
             return self._stored
         times = sorted(time for time in self._times if time <= last)

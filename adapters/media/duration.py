@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -21,6 +23,8 @@ _TAIL_SECONDS = 5  # read before the declared end: seeking by time is rough wher
 EARLY_END_SECONDS = 0.5
 # A header that ends within this many frames of the last entry of the table of packets agrees with it.
 _TABLE_FRAMES = 1.5
+# Of the packets at the end of a table, the largest distance over the smallest that is a matter of rounding.
+_LAST_PACKETS, _EVEN = 17, 1.1
 
 
 def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
@@ -72,7 +76,7 @@ def _declared_whole(container: InputContainer, stream: VideoStream, first_second
         return first_seconds + stream.frames * float(stream.time_base or 0)
     if "matroska" in names and container.duration:
         # The file lasts as long as its longest track, and each may tell its own duration.
-        own = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+        own = re.fullmatch(r"(\d{1,6}):(\d\d):(\d\d(?:\.\d{1,12})?)", stream.metadata.get("DURATION", ""))
         if own:
             return int(own[1]) * 3600 + int(own[2]) * 60 + float(own[3])
         if len(container.streams) == 1:
@@ -99,10 +103,19 @@ def _table_agrees(decoder: Decoder, declared: float) -> bool:
         return bool(stream.duration)
     if "mov" not in names or not 0 < stream.frames == len(entries) or times_are_doubtful(stream):
         return False
+    if stream.codec_context.reorder_depth and not _are_even(entries, len(entries)):
+        return False
     base = float(stream.time_base or 0)
     delay = (stream.start_time or 0) - entries[0].timestamp  # from decoding to presentation
     last = (entries[len(entries) - 1].timestamp + delay) * base
     return abs(declared - decoder.interval - last) <= _TABLE_FRAMES * decoder.interval
+
+
+def _are_even(entries: Any, count: int) -> bool:
+    """Whether the last packets of a table are evenly apart: otherwise frames out of order may end after its end."""
+    stamps = [entries[place].timestamp for place in range(max(count - _LAST_PACKETS, 0), count)]
+    gaps = [after - before for before, after in pairwise(stamps)]
+    return not gaps or max(gaps) <= max(_EVEN * min(gaps), min(gaps) + 1)
 
 
 def _packets_end(decoder: Decoder, first_seconds: float, near_end: bool) -> float | None:
@@ -119,20 +132,21 @@ def _packets_end(decoder: Decoder, first_seconds: float, near_end: bool) -> floa
                 return None
         interval = decoder.interval
         reader = PacketReader(container, stream, Damage(), interval)  # decoding reports what is damaged
+        leading: int | None = None  # packets before the first key frame, which give no frame
         count, unknown, begin, last, lasting = 0, 0, float("inf"), float("-inf"), Lasting(interval)
         while (timed := reader.read()) is not None:
             if not timed.packet.size or timed.packet.is_discard:
                 continue
+            leading = count if leading is None and timed.packet.is_keyframe else leading
             count += 1
             if timed.seconds is None:
                 unknown += 1
                 continue
             begin = min(begin, timed.seconds)
-            if timed.seconds > last:
-                last = timed.seconds
-                lasting.add(last, reader.stored_duration(timed))
+            last = max(last, timed.seconds)
+            lasting.add(timed.seconds, reader.stored_duration(timed))
         if reader.raw and count:
-            return count * interval
+            return (count - (leading or 0)) * interval
         if count == unknown:
             return None
         if near_end and not lasting.is_known():

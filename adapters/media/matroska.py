@@ -10,6 +10,8 @@ from pathlib import Path
 
 _BLOCK_HEADER_BYTES = 4  # track number, time and flags, for track numbers up to 127
 _MOST_FAILURES = 3
+# Elements that are followed for each block, and at first: a file of empty ones alone costs no more than these.
+_ELEMENTS_PER_BLOCK, _FREE_ELEMENTS = 1000, 200_000
 _MASTERS = {0x1F43B675, 0xA0}  # Cluster and BlockGroup: what is inside follows their header
 _BLOCKS = {0xA3, 0xA1}  # SimpleBlock and Block
 # Others in a cluster or between clusters: time, sizes, durations, references, discard padding, additions, cues, tags,
@@ -35,6 +37,7 @@ class MatroskaBlocks:
         self._place: int | None = None  # where the last block ends
         self._known: bool | None = None  # whether blocks are stored as is; None: not seen yet
         self._failures = 0
+        self._elements_left = _FREE_ELEMENTS
 
     def begin(self) -> None:
         """Begin again at any block."""
@@ -54,7 +57,11 @@ class MatroskaBlocks:
         place, self._place = self._place, None if position is None else position + _BLOCK_HEADER_BYTES + size
         if place is None or self._known is False or (position is not None and position < place):
             return True
+        self._elements_left += _ELEMENTS_PER_BLOCK
         whole = self._leads(place, self._size if position is None else position)
+        if self._elements_left < 0:  # nothing more is said of such a file
+            self._known = False
+            return True
         if whole and self._known is None:
             self._known = True
             return not self._failures
@@ -68,6 +75,9 @@ class MatroskaBlocks:
     def _leads(self, place: int, target: int) -> bool:
         while place < target or target < self._size:
             element = self._element(place)
+            self._elements_left -= 1
+            if self._elements_left < 0:
+                return True
             if element is None:
                 return False
             name, start, length = element

@@ -7,6 +7,7 @@ some bytes for each of its samples, so what is declared is compared with its siz
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -28,8 +29,17 @@ _MOST_BOXES = 1_000_000
 _READ_AHEAD = 4096
 _MOST_NESTED = 12  # FFmpeg refuses what is nested deeper than 10
 _CONTAINERS = {
-    b"moov", b"trak", b"mdia", b"minf", b"stbl", b"dinf", b"edts", b"moof", b"traf", b"mvex", b"udta", b"tref"
+    b"moov", b"trak", b"mdia", b"minf", b"stbl", b"dinf", b"edts", b"moof", b"traf", b"mvex", b"udta", b"tref",
+    b"sinf", b"schi", b"wave", b"ilst", b"iprp", b"ipco",
 }  # fmt: skip
+# Of groups of samples, items (ISO/IEC 14496-12, 8.9.3, 8.11.6, 8.11.3) and names of metadata (QuickTime), whose number
+# FFmpeg makes room for before it looks whether they are there: the fewest bytes that each takes.
+_LEAST_ITEM_BYTES = {b"sgpd": 1, b"iinf": 8, b"iloc": 4, b"keys": 8}
+_MOST_EDITS = 100_000
+_MOST_ENTRY_BYTES = 1 << 20  # of what describes the samples of a track, which takes some hundred
+_TABLE_NAMES = re.compile(rb"stts|ctts|stsc|stco|co64|stss|stps|stsz|stz2|elst|trun|sgpd|iinf|iloc|keys")
+# What all tables together may declare, in files: each is read once, and damage may make one of them end in the next.
+_MOST_TABLE_SHARE, _FREE_TABLE_BYTES = 3, 1 << 20
 _ENTRY_BYTES = {b"stts": 8, b"ctts": 8, b"stsc": 12, b"stco": 4, b"co64": 8, b"stss": 4, b"stps": 4}
 _ENCRYPTED = (b"encv", b"drmi")  # sample entries of protected video: ISO/IEC 14496-12 and FairPlay
 
@@ -157,7 +167,8 @@ class _Walk:
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.file, self.size, self.tables = file, size, Mp4Tables()
         self._most_samples = _FREE_SAMPLES + size // _BYTES_PER_SAMPLE
-        self._samples = self._visited = 0
+        self._samples = self._visited = self._table_bytes = 0
+        self._most_table_bytes = _MOST_TABLE_SHARE * size + _FREE_TABLE_BYTES
 
     def visit(self, kind: bytes, start: int, end: int, depth: int = 0) -> None:
         self._visited += 1
@@ -179,6 +190,8 @@ class _Walk:
             return
         if kind == b"rmra":
             self.tables.kinds.add(kind)
+        if kind == b"meta":
+            self._visit_meta(start, end, depth)
         if kind in _ENTRY_BYTES:
             self._require_bytes(self._entries(start), _ENTRY_BYTES[kind], start, kind)
         if kind in _READ:
@@ -198,12 +211,20 @@ class _Walk:
         return self._number(start + 4)
 
     def _table(self, start: int, columns: int) -> Table:
-        data = self._bytes(start + 8, self._entries(start) * columns * 4)
+        entries = self._entries(start)
+        if entries > self._most_samples:
+            raise DeclaredTooMuch(f"a table declares {entries} entries, more than the samples that it may have")
+        data = self._bytes(start + 8, entries * columns * 4)
         return np.frombuffer(data, ">u4").reshape(-1, columns).astype(np.int64)
 
     def _require_bytes(self, entries: int, bytes_per_entry: float, start: int, kind: bytes) -> None:
-        if entries * bytes_per_entry > max(self.size - start, 0) + 1:
+        needed = entries * bytes_per_entry
+        if needed > max(self.size - start, 0) + 1:
             raise DeclaredTooMuch(f"its box {kind.decode('latin-1')} declares {entries} entries, but the file ends")
+        # FFmpeg reads on behind the end of a box: of many small ones each may declare the whole file.
+        self._table_bytes += int(needed)
+        if self._table_bytes > self._most_table_bytes:
+            raise DeclaredTooMuch(f"its tables declare {self._table_bytes} bytes, but the file has {self.size}")
 
     def _declare(self, samples: int) -> None:
         self._samples += samples
@@ -232,6 +253,7 @@ class _Walk:
                 return  # FFmpeg says the same
             if unpacker.unconsumed_tail:
                 raise DeclaredTooMuch(f"its compressed header is larger than {_MOST_UNPACKED_HEADER} bytes")
+            self._most_table_bytes += _MOST_TABLE_SHARE * len(data)
             outer, self.file = self.file, io.BytesIO(data)
             outer_size, self.size = self.size, len(data)
             for inner, begin, finish in _boxes(self.file, 0, len(data)):
@@ -246,6 +268,36 @@ class _Walk:
         self._track.timescale = self._number(start + (20 if long else 12))
         self._track.duration = self._number(start + (24 if long else 16), 8 if long else 4)
 
+    def _visit_meta(self, start: int, end: int, depth: int) -> None:
+        """Visit the tables of items in it, from its handler on: FFmpeg looks for that in the same way."""
+        at = -1
+        for count in (_READ_AHEAD, end - start):
+            data = self._bytes(start, min(count, end - start))
+            at = data.find(b"hdlr")
+            while at >= 0 and at % 4:
+                at = data.find(b"hdlr", at + 1)
+            if at >= 4:
+                break
+        for inner, first, last in _boxes(self.file, start + at - 4, end) if at >= 4 else ():
+            if inner != b"hdlr":  # which is not that of a track
+                self.visit(inner, first, last, depth + 1)
+
+    def _read_sgpd(self, start: int, end: int) -> None:
+        version = self._number(start, 1)
+        self._read_items(start + 8 + 4 * min(version, 2), 4, start, b"sgpd")
+
+    def _read_iinf(self, start: int, end: int) -> None:
+        self._read_items(start + 4, 4 if self._number(start, 1) else 2, start, b"iinf")
+
+    def _read_iloc(self, start: int, end: int) -> None:
+        self._read_items(start + 6, 4 if self._number(start, 1) >= 2 else 2, start, b"iloc")
+
+    def _read_keys(self, start: int, end: int) -> None:
+        self._read_items(start + 4, 4, start, b"keys")
+
+    def _read_items(self, at: int, width: int, start: int, kind: bytes) -> None:
+        self._require_bytes(self._number(at, width), _LEAST_ITEM_BYTES[kind], start, kind)
+
     def _read_hdlr(self, start: int, end: int) -> None:
         # A second one, of QuickTime, is within minf and says how the data are reached.
         self._track.handler = self._track.handler or self._bytes(start + 8, 4)
@@ -257,6 +309,10 @@ class _Walk:
     def _read_stsd(self, start: int, end: int) -> None:
         kind = next((kind for kind, _, _ in _boxes(self.file, start + 8, end)), b"")
         self._track.encrypted = kind in _ENCRYPTED
+        # FFmpeg reads boxes of any kind behind what an entry begins with, which has as many bytes as its kind needs.
+        data = self._bytes(start, min(end - start, _MOST_ENTRY_BYTES))
+        for found in _TABLE_NAMES.finditer(data):
+            self.visit(found[0], start + found.end(), end, _MOST_NESTED)
 
     def _read_stsz(self, start: int, end: int) -> None:
         constant, count = self._number(start + 4), self._number(start + 8)
@@ -292,6 +348,8 @@ class _Walk:
         long = bool(self._number(start, 1))
         entries, size = self._entries(start), 20 if long else 12
         self._require_bytes(entries, size, start, b"elst")
+        if len(self._track.edits) + entries > _MOST_EDITS:
+            raise DeclaredTooMuch(f"a track has more than {_MOST_EDITS} edits")
         data, width = self._bytes(start + 8, entries * size), 8 if long else 4
         for at in range(0, len(data), size):
             if data[at + width : at + 2 * width] != b"\xff" * width:  # else nothing is shown
@@ -321,4 +379,8 @@ _READ: dict[bytes, Callable[[_Walk, int, int], None]] = {
     b"stts": _Walk._read_stts,
     b"elst": _Walk._read_elst,
     b"trun": _Walk._read_trun,
+    b"sgpd": _Walk._read_sgpd,
+    b"iinf": _Walk._read_iinf,
+    b"iloc": _Walk._read_iloc,
+    b"keys": _Walk._read_keys,
 }

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
@@ -61,6 +62,18 @@ class TimedPacket:
     done: bool = False
     wanted: bool = False
     dropped: bool = False
+
+
+def is_filler(packet: Packet[Any]) -> bool:
+    """Whether a packet has a time and no data: it stands for a frame like the one before, and brings none.
+
+    A decoder takes it for the end of the stream, as which PyAV gives an empty packet without a time, and decodes
+    nothing that follows.
+
+    Args:
+        packet: As read.
+    """
+    return not packet.size and (packet.pts is not None or packet.dts is not None)
 
 
 def is_raw(container: InputContainer, stream: VideoStream) -> bool:
@@ -267,7 +280,8 @@ class PacketReader:
             try:
                 packet = next(self._packets)
                 self._read_errors = 0
-                return packet
+                if not is_filler(packet):
+                    return packet
             except (StopIteration, IndexError):
                 # IndexError: PyAV at the end of a transport stream whose damage looks like new streams.
                 self._packets = None

@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 _INTRA_ONLY = 1  # AV_CODEC_PROP_INTRA_ONLY of libavcodec/codec_desc.h
 _START_CODE = b"\0\0\1"
 _SEARCHED_BYTES = 4096  # of a packet, for start codes; parameter sets and messages before a picture are shorter
+_SEARCHED_UNITS = 256  # NAL units before the first slice; a damaged packet may have millions of no length
 _PROFILES_WITH_CHROMA = {44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244}  # H.264 7.3.2.1.1
 
 
@@ -86,7 +87,9 @@ class NalRoles:
                     return role
             return Role.UNKNOWN
         place, width = 0, self._length_bytes
-        while place + width < len(data):
+        for _ in range(_SEARCHED_UNITS):
+            if place + width >= len(data):
+                break
             length = int.from_bytes(data[place : place + width], "big")
             place += width
             if (role := self._role(bytes(data[place : place + min(length, 256)]))) is not None:

@@ -10,6 +10,7 @@ from av import AudioFrame
 
 from adapters.errors import MediaError
 from adapters.media.opening import Source, ffmpeg_reason, open_container
+from adapters.media.packets import is_filler
 from adapters.records import Float32Array, Int8Array
 
 # Of a day at 20 bins per second; 2 bytes each.
@@ -50,6 +51,8 @@ def sound_peaks(
         reason = "it is empty"
         batch: list[AudioFrame] = []
         for packet in container.demux(stream):
+            if is_filler(packet):
+                continue
             try:
                 frames = [frame for frame in packet.decode() if isinstance(frame, AudioFrame)]
             except MemoryError:

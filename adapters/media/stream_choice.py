@@ -16,7 +16,7 @@ from adapters.media.packets import discard_other_streams
 
 # A stream of one frame is a cover or a thumbnail, and one of a few where another has this many times more.
 _ONE_FRAME, _FEW_FRAMES, _MANY_TIMES = 1.5, 3.5, 50
-_CLOCK_TIME = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)$")
+_CLOCK_TIME = re.compile(r"(\d{1,6}):(\d{1,6}):(\d{1,6}(?:\.\d{1,12})?)$")
 # Codecs of pictures, which serve as covers and thumbnails, too, where a file has another stream.
 _PICTURE_CODECS = {"png", "apng", "mjpeg", "bmp", "tiff", "webp", "gif", "jpeg2000", "jpegxl"}
 

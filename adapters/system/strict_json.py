@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import re
+import sys
 from typing import Any
 
 MAX_DEPTH = 64  # of configs and of the files of models, which nest six levels deep at most
@@ -16,11 +19,13 @@ def parse_json(text: str | bytes | bytearray, max_depth: int | None = None) -> A
         max_depth: How many levels objects and lists may nest; None: as many as the parser can read.
 
     Raises:
-        ValueError: The text is not JSON or not UTF-8, has NaN or Infinity, has a key of an object twice, or is nested
-            too deeply.
+        ValueError: The text is not JSON or not UTF-8, has NaN, Infinity or a number that a float cannot hold (1e999),
+            has a key of an object twice, or is nested too deeply.
     """
     try:
-        value = _DECODER.decode(_text_of(text))
+        found = _text_of(text)
+        careful = _MANY_DIGITS.search(found) or _LARGE_EXPONENT.search(found)
+        value = (_CAREFUL_DECODER if careful else _DECODER).decode(found)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     if max_depth is not None:
@@ -74,4 +79,25 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
 
 
+def _whole(text: str) -> int:
+    value = int(text)
+    if abs(value) > sys.float_info.max:
+        raise ValueError(f"a number of {len(text)} digits is larger than numbers can be")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise ValueError(f"{text:.40} is larger than numbers can be")
+    return value
+
+
 _DECODER = json.JSONDecoder(object_pairs_hook=unique_pairs, parse_constant=_refuse_constant)
+# Looks at each number, which takes twice as long: only where a text may hold a number that no float can.
+_CAREFUL_DECODER = json.JSONDecoder(
+    object_pairs_hook=unique_pairs, parse_constant=_refuse_constant, parse_int=_whole, parse_float=_finite
+)
+# 309 digits in a row, looked for from their first one only; and an exponent of three digits.
+_MANY_DIGITS = re.compile(r"[0-9](?<![0-9].)[0-9]{308}", re.DOTALL)
+_LARGE_EXPONENT = re.compile(r"[eE]\+?[0-9]{3}")

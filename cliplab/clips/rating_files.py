@@ -113,7 +113,7 @@ def import_ratings(manager: ClipManager, path: str | Path) -> ImportReport:
                 stored += 1
             else:
                 repeated += 1
-        except (ClipError, ValueError) as error:
+        except (ClipError, ValueError, TypeError, OverflowError) as error:
             problems.append(f"{source}: row {number}: {error}")
     return ImportReport(str(source), stored, repeated, tuple(problems))
 
@@ -129,7 +129,7 @@ class _Clips:
             self._named.setdefault((Path(row.filepath).name, row.start_time, row.end_time), []).append(row.id)
 
     def find(self, row: dict[str, Any]) -> int:
-        path, start, end = str(row["filepath"]), _number(row["start_time"]), _number(row["end_time"])
+        path, start, end = str(row.get("filepath")), _number(row.get("start_time")), _number(row.get("end_time"))
         if start is None or end is None:
             raise ClipError("start_time and end_time must be seconds")
         named = self._named.get((Path(path).name, start, end), [])

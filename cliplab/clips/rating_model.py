@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.errors import BundleError, MissingExtraError
-from adapters.system import atomic_path
+from adapters.system import atomic_path, check_regular_file
 from cliplab.clips.feature_table import FeatureTable
 
 Float64Array = npt.NDArray[np.float64]
@@ -127,6 +127,7 @@ def read_models(path: Path) -> dict[str, RatingModel]:
         )
     _, load = _skops()
     try:
+        check_regular_file(path, BundleError)
         with zipfile.ZipFile(path) as archive:
             size = sum(item.file_size for item in archive.infolist())
         if size > _MOST_BYTES:

@@ -10,7 +10,7 @@ import numpy as np
 from av import AudioFrame
 
 from adapters.errors import MediaError, MissingExtraError
-from adapters.media import ffmpeg_reason, open_container
+from adapters.media import ffmpeg_reason, is_filler, open_container
 from adapters.records import Float32Array
 
 SAMPLE_RATE = 22_050  # librosa's own
@@ -42,6 +42,8 @@ def read_sound(path: str | Path) -> Float32Array | None:
             return None
         resampler = av.AudioResampler("fltp", "mono", SAMPLE_RATE)
         for packet in container.demux(stream):
+            if is_filler(packet):
+                continue
             try:
                 for frame in cast("list[AudioFrame]", packet.decode()):
                     frame.pts = None

@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from adapters.errors import ConfigError
-from adapters.media import Clock, ffmpeg_reason, may_be_joined, open_container
+from adapters.media import Clock, ffmpeg_reason, is_filler, may_be_joined, open_container
 from adapters.records import Float32Array
 
 SAMPLE_RATE = 16_000
@@ -214,6 +214,8 @@ def _frames(container: Any, stream: Any, notes: list[str]) -> Iterator[Any]:
     """The frames of the sound; a packet that cannot be decoded is passed over."""
     failed = 0
     for packet in container.demux(stream):
+        if is_filler(packet):
+            continue
         try:
             yield from packet.decode()
         except av.EOFError:

@@ -8,8 +8,8 @@ from fractions import Fraction
 from adapters.data.formats.interval_records import COMMERCIAL, IntervalFormat, IntervalOutput, IntervalSource
 from adapters.errors import DatasetError
 
-_HEADER = re.compile(r"FILE PROCESSING COMPLETE\s+(\d+)\s+FRAMES(?:\s+AT\s+(\d+))?", re.I)
-_LINE = re.compile(r"(\d+)\s+(\d+)")
+_HEADER = re.compile(r"FILE PROCESSING COMPLETE\s+(\d{1,15})\s+FRAMES(?:\s+AT\s+(\d{1,15}))?", re.I)
+_LINE = re.compile(r"(\d{1,15})\s+(\d{1,15})")
 _SHORTEST = 2  # frames; Comskip marks the last two frames of a file that ends with programme
 _NTSC = (24_000, 30_000, 48_000, 60_000, 120_000)
 

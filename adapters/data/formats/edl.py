@@ -11,7 +11,7 @@ from adapters.errors import DatasetError
 ACTION_LABELS = {0: "cut", 1: "mute", 2: "scene", 3: COMMERCIAL}
 _CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2}(?:\.\d{1,9})?)")
 _LINE = re.compile(r"(\S+)\s+(\S+)(?:\s+(\S+))?(?:\s+.*)?")
-_TIME = re.compile(r"#?\d+(?:\.\d+)?|(?:\d{1,4}:)?\d{1,2}:\d{1,2}(?:\.\d{1,9})?")
+_TIME = re.compile(r"#?\d{1,15}(?:\.\d{1,15})?|(?:\d{1,4}:)?\d{1,2}:\d{1,2}(?:\.\d{1,9})?")
 
 
 def read_edl(source: IntervalSource) -> None:

@@ -12,6 +12,8 @@ from adapters.errors import DatasetError
 _SPECIAL = re.compile(r"([=;#\\\n])")
 _MAGIC = ";FFMETADATA"
 _MICROSECONDS = 1_000_000
+# No exponent: that of 1e999999999 would be a number of a thousand million digits.
+_TIME_BASE = re.compile(r"\d{1,18}(?:/\d{1,18}|\.\d{1,18})?")
 
 
 def read_ffmetadata(source: IntervalSource) -> None:
@@ -45,15 +47,15 @@ def read_ffmetadata(source: IntervalSource) -> None:
 
 def _logical_lines(lines: list[str]) -> list[tuple[int, str]]:
     """Lines with their numbers; one that ends with an odd number of backslashes goes on in the next."""
-    found: list[tuple[int, str]] = []
+    found: list[tuple[int, list[str]]] = []
     joined = False
     for number, line in enumerate(lines, 1):
         if joined:
-            found[-1] = (found[-1][0], f"{found[-1][1]}\n{line}")
+            found[-1][1].append(line)
         else:
-            found.append((number, line))
+            found.append((number, [line]))
         joined = (len(line) - len(line.rstrip("\\"))) % 2 == 1
-    return found
+    return [(number, "\n".join(parts)) for number, parts in found]
 
 
 def _key_and_value(line: str) -> tuple[str, str]:
@@ -71,7 +73,10 @@ def _add(chapter: dict[str, str] | None, source: IntervalSource, where: str) -> 
     if chapter is None:
         return 0
     try:
-        base = Fraction(chapter.get("timebase", "1/1000000000").replace(" ", ""))  # ffmpeg's own default
+        given = _TIME_BASE.fullmatch(chapter.get("timebase", "1/1000000000").replace(" ", ""))  # ffmpeg's own default
+        if given is None:
+            raise ValueError("TIMEBASE must be two whole numbers such as 1/1000")
+        base = Fraction(given[0])
         start, end = (float(int(chapter[name]) * base) for name in ("start", "end"))
     except (KeyError, ValueError, ZeroDivisionError, OverflowError) as error:
         raise DatasetError(

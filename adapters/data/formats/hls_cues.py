@@ -9,7 +9,8 @@ from adapters.data.formats.cue_breaks import CueBreaks
 from adapters.data.formats.interval_records import IntervalFormat, IntervalSource
 from adapters.errors import DatasetError
 
-_ATTRIBUTE = re.compile(r'([A-Z0-9-]+)\s*=\s*("[^"]*"|[^,]*)', re.I)
+# Not from the middle of a name: a long line without "=" would otherwise be searched from each of its characters.
+_ATTRIBUTE = re.compile(r'(?<![A-Z0-9-])([A-Z0-9-]+)\s*=\s*("[^"]*"|[^,]*)', re.I)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _MAX_SECONDS = 1e7
 

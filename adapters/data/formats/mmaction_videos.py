@@ -15,7 +15,7 @@ from adapters.errors import DatasetError
 from adapters.media import is_video_name
 from adapters.system import write_text_atomic
 
-_LINE = re.compile(r"(.*?\S)((?:\s+\d{1,9})+)")
+_NUMBER, _WORD = re.compile(r"\d{1,9}"), re.compile(r"\S+")
 
 
 def import_mmaction_videos(
@@ -38,17 +38,31 @@ def import_mmaction_videos(
     for number, line in enumerate(read_text(path).split("\n"), 1):
         if not line.strip():
             continue
-        found = _LINE.fullmatch(line.strip())
+        found = _name_and_numbers(line)
         if found is None:
             raise DatasetError(
                 f'{path}, line {number}: must be a path and a class number, such as "a.mp4 3"; got {line.strip()!r:.80}'
             )
-        numbers = [int(text) for text in found[2].split()]
+        name, numbers = found
         used.update(numbers)
         classes = [numbered(names, value, f"{path}, line {number}", 0) for value in numbers]
-        rows.add(f"line {number}", found[1], classes, split=split)
+        rows.add(f"line {number}", name, classes, split=split)
     say_classes(rows, file, split)
     return rows.dataset(labels, names or [str(number) for number in sorted(used)])
+
+
+def _name_and_numbers(line: str) -> tuple[str, list[int]] | None:
+    """The path and the numbers of classes that a line ends in; None where it does not. A name may have spaces in it.
+
+    Word by word: one pattern for all would look at the numbers of a long line once for each of them.
+    """
+    text = line.strip()
+    words = list(_WORD.finditer(text))
+    first = len(words)
+    while first > 1 and _NUMBER.fullmatch(words[first - 1][0]):
+        first -= 1
+    numbers = [int(word[0]) for word in words[first:]]
+    return (text[: words[first - 1].end()], numbers) if numbers else None
 
 
 def say_classes(rows: ForeignRows, file: Path | None, split: str | None) -> None:
@@ -90,8 +104,8 @@ def export_mmaction_videos(dataset: Dataset, path: str | Path) -> Path:
 
 def _is_video_list(path: Path) -> bool:
     line = next((line.strip() for line in read_head(path).split("\n") if line.strip()), "")
-    found = _LINE.fullmatch(line)
-    return found is not None and is_video_name(found[1].split("/")[-1])
+    found = _name_and_numbers(line)
+    return found is not None and is_video_name(found[0].split("/")[-1])
 
 
 FORMAT = Format(

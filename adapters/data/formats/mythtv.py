@@ -9,9 +9,9 @@ from adapters.errors import DatasetError
 
 # What `mythutil --getskiplist` and `--getcutlist` print: "Commercial Skip List: 100-200,300-400".
 _LIST = re.compile(r"(Commercial Skip ?list|Skip ?list|Cut ?list)\s*:\s*(.*)", re.I)
-_RANGE = re.compile(r"(\d+)\s*-\s*(\d+)")
+_RANGE = re.compile(r"(\d{1,15})\s*-\s*(\d{1,15})")
 # What `mythcommflag --outputfile` writes; types by libs/libmythbase/programtypes.h.
-_MARK = re.compile(r"framenum:\s*(\d+)\s+marktype:\s*(\d+)")
+_MARK = re.compile(r"framenum:\s*(\d{1,15})\s+marktype:\s*(\d{1,9})")
 _STARTS, _ENDS = {1: "cut", 4: COMMERCIAL}, {0: "cut", 5: COMMERCIAL}
 
 

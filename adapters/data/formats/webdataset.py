@@ -25,6 +25,7 @@ _MAX_LABEL_BYTES = 2**20
 _SHARD_CLIPS, _SHARD_BYTES = 1000, 2**30
 _LABEL_PARTS = ("json", "cls", "label", "txt")
 _KEYS = ("label", "labels", "start_seconds", "end_seconds", "split", "group", "source", "fps")
+_MANY_DIGITS = re.compile(rb"[0-9](?<![0-9].)[0-9]{99}", re.DOTALL)
 _SAFE = re.compile(r"[^\w.,=+@ -]")
 
 
@@ -75,6 +76,21 @@ def import_webdataset(
     return replace(made, notes=(*made.notes, *notes))
 
 
+class _Member(tarfile.TarInfo):
+    """A member of a tar file whose extended header is searched in a time that grows as its length does."""
+
+    def _proc_member(self, tarfile_: tarfile.TarFile) -> tarfile.TarInfo:  # a hook for subclasses
+        if self.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE):
+            at = tarfile_.fileobj.tell()
+            header = tarfile_.fileobj.read(max(self.size, 0))
+            tarfile_.fileobj.seek(at)
+            # Python before 3.11.10 looks from each digit of a run to its end (CVE-2024-6232); lengths have a few.
+            if _MANY_DIGITS.search(header):
+                raise tarfile.ReadError("an extended header has a number of a hundred digits")
+        found: tarfile.TarInfo = super()._proc_member(tarfile_)  # type: ignore[misc] # stable since Python 2.5
+        return found
+
+
 def _own_folder(shard: Path) -> Path:
     return cache_dir() / "webdataset" / file_fingerprint(shard)
 
@@ -85,7 +101,7 @@ def _read(shard: Path, folder: Path, unpack: bool) -> tuple[list[_Sample], int]:
     left = 0
     try:
         check_regular_file(shard, DatasetError)
-        with tarfile.open(shard, "r:") as archive:
+        with tarfile.open(shard, "r:", tarinfo=_Member) as archive:
             for count, member in enumerate(archive, 1):
                 if count > _MAX_MEMBERS:
                     raise DatasetError(f"{shard}: has more than {_MAX_MEMBERS:,} members. Split the archive")
@@ -97,7 +113,7 @@ def _read(shard: Path, folder: Path, unpack: bool) -> tuple[list[_Sample], int]:
                     continue
                 sample = samples.setdefault(key, _Sample(f"{shard}, member {member.name!r:.120}"))
                 left += not _take(archive, member, kind, sample, folder, unpack)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:  # the latter of numbers in headers
         raise DatasetError(f"{shard}: is not a readable, uncompressed tar file ({error})") from None
     except OSError as error:
         raise DatasetError(f"{shard}: could not be read ({error.strerror or error})") from None

@@ -177,6 +177,14 @@ def stoppable(work: Callable[[], T], stop: Stop, source: str) -> T:
             raise MediaError(f"{source}: {reason}")
 
 
+def _arrived(answer: HTTPResponse, value: str) -> bytes:
+    """Whatever has arrived of an answer, so that a slow sender is noticed. MediaError: It breaks off."""
+    try:
+        return answer.read1(_CHUNK)
+    except (OSError, HTTPException) as error:
+        raise MediaError(f"{value}: was not sent whole by Label Studio ({error}). Ask again") from None
+
+
 @dataclass(frozen=True)
 class VideoFetcher:
     """Finds or downloads the videos that tasks name, within the host's options.
@@ -262,7 +270,7 @@ class VideoFetcher:
         target = target.with_name(f"{target.name}{suffix if _SUFFIX.fullmatch(suffix) else ''}")
         size = 0
         with self.client.open(path) as answer, target.open("wb") as file:
-            while chunk := answer.read1(_CHUNK):  # whatever has arrived, so that a slow sender is noticed
+            while chunk := _arrived(answer, value):
                 size += len(chunk)
                 if (reason := stop()) is not None:
                     raise MediaError(f"{value}: {reason}")
@@ -271,7 +279,7 @@ class VideoFetcher:
                         f"{value}: has more than {self.max_bytes / 1e6:.0f} MB, the maximum (--max-video-mb)"
                     )
                 file.write(chunk)
-        declared = answer.headers.get("Content-Length")
-        if declared is not None and size != int(declared):
+        declared = answer.headers.get("Content-Length", "")
+        if declared.isdecimal() and size != int(declared[:20]):
             raise MediaError(f"{value}: {size} of {declared} bytes arrived from Label Studio. Try again")
         return target

@@ -62,8 +62,12 @@ def _state_dicts(content: Mapping[object, object]) -> dict[tuple[str, ...], Mapp
     """Every dict that has tensors, by the keys that lead to it. The outer one counts only if no inner one has some."""
     found: dict[tuple[str, ...], Mapping[object, object]] = {}
     waiting: list[tuple[tuple[str, ...], Mapping[object, object]]] = [((), content)]
+    seen: set[int] = set()  # a dict may hold itself, under every name
     while waiting:
         path, value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
         inner = [(key, item) for key in CONTAINERS if isinstance(item := value.get(key), dict)]
         if len(path) < _MAX_DEPTH:
             waiting += [((*path, key), item) for key, item in inner]
@@ -84,19 +88,27 @@ def _require_tensors(value: Mapping[object, object]) -> dict[str, Tensor]:
     for key, item in value.items():
         if isinstance(item, Opaque) and not str(key).endswith("_extra_state"):  # of modules that keep settings there
             raise RefusedPickleError(
-                f"entry {key!r:.60} is an object of {item.name!r:.80}, which is not supported; a tensor is expected"
+                f"entry {_shown(key)} is an object of {item.name!r:.80}, which is not supported; a tensor is expected"
             )
     return _tensors(value)
+
+
+def _shown(key: object) -> str:
+    """A key for a message; Python writes no number of thousands of digits."""
+    try:
+        return repr(key)[:60]
+    except ValueError:
+        return "a number of thousands of digits"
 
 
 def _without_tensors(content: Mapping[object, object]) -> RefusedPickleError:
     for key, item in content.items():
         if isinstance(item, Opaque):
             return RefusedPickleError(
-                f"entry {key!r:.60} is an object of {item.name!r:.80}, which is not supported; a tensor or a state "
+                f"entry {_shown(key)} is an object of {item.name!r:.80}, which is not supported; a tensor or a state "
                 "dict is expected"
             )
-    listed = ", ".join(repr(key)[:60] for key in list(content)[:8])
+    listed = ", ".join(_shown(key) for key in list(content)[:8])
     return RefusedPickleError(
         f"it holds no tensors: its keys are {listed}; a state dict is searched under {', '.join(CONTAINERS)}"
     )

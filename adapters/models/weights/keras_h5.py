@@ -172,9 +172,11 @@ def _by_layer(file: Any, arrays: Mapping[str, Array]) -> LayerArrays:
         return LayerArrays({}, {key: [values[n] for n in sorted(values)] for key, values in by_class.items()})
     root = file.get("model_weights", file)
     by_name: dict[str, Array] = {}
-    ordered = []
+    ordered: list[tuple[str, Array]] = []
     for layer in map(_text, root.attrs.get("layer_names", ())):
         for weight in map(_text, root[layer].attrs.get("weight_names", ())):
+            if len(ordered) >= MAX_DATASETS:  # a few names of layers and weights, multiplied
+                raise _UnfitError(f"its layers name more than {MAX_DATASETS} weights")
             value = arrays.get(f"{root.name.lstrip('/')}/{layer}/{weight}".lstrip("/"))
             if value is None:
                 raise _UnfitError(f"{weight!r:.80} of its layer {layer!r:.80} is missing")

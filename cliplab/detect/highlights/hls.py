@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import re
 import time
-import urllib.error
 import urllib.parse
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from adapters.errors import MediaError
+from cliplab.detect.highlights.web_reading import WebReader
 
 _PLAYLIST = re.compile(r"^https?://[^?#]+\.m3u8?([?#]|$)", re.IGNORECASE)
-_TIMEOUT_SECONDS = 15.0
 _MOST_PLAYLIST_BYTES, _MOST_SEGMENT_BYTES = 8 << 20, 512 << 20
 _MOST_SEGMENTS = 200_000
-_ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^,]*)')
+# Not from the middle of a name: a long line without "=" would otherwise be searched from each of its characters.
+_ATTRIBUTE = re.compile(r'(?<![A-Z0-9-])([A-Z0-9-]+)=("[^"]*"|[^,]*)')
 _TRIES = 4
-# Sent only to the host that was named, since a playlist may lead anywhere.
-_SECRET = {"authorization", "cookie", "proxy-authorization"}
+# Longer ones are no segments, and would put all that was kept of the stream in the past.
+_LONGEST_SEGMENT_SECONDS = 3600.0
 
 
 def is_playlist(source: str) -> bool:
@@ -116,7 +114,7 @@ class _Reader:
         if not line.startswith("#"):
             self._address(self._absolute(line))
         elif tag == "#EXTINF":
-            self.seconds = _number(value.split(",")[0])
+            self.seconds = min(_number(value.split(",")[0]), _LONGEST_SEGMENT_SECONDS)
         elif tag == "#EXT-X-MEDIA-SEQUENCE":
             self.sequence = int(_number(value))
         elif tag == "#EXT-X-TARGETDURATION":
@@ -182,55 +180,8 @@ def _number(text: str) -> float:
     return value if 0 <= value < 1e15 else 0.0
 
 
-class Fetcher:
-    """Reads addresses over HTTP with limits on time and size."""
-
-    def __init__(self, headers: Mapping[str, str], check_url: Callable[[str], object] | None = None) -> None:
-        """Prepare.
-
-        Args:
-            headers: Sent with each request; a cookie or an authorization only to the host of the first one.
-            check_url: Called with each address before it is asked, redirects too; raises where it must not be.
-        """
-        self._headers, self._check, self._home = dict(headers), check_url, ""
-        redirects = _Redirects(self)
-        self._opener = urllib.request.build_opener(redirects)
-
-    def request(self, url: str, byte_range: tuple[int, int] | None = None) -> urllib.request.Request:
-        """A request with the headers that its host may see."""
-        if self._check is not None:
-            self._check(url)
-        host = urllib.parse.urlsplit(url).netloc
-        self._home = self._home or host
-        headers = {
-            name: value for name, value in self._headers.items() if host == self._home or name.lower() not in _SECRET
-        }
-        if byte_range is not None:
-            headers["Range"] = f"bytes={byte_range[0]}-{byte_range[0] + byte_range[1] - 1}"
-        return urllib.request.Request(url, headers={"User-Agent": "cliplab", **headers})
-
-    def get(self, url: str, most_bytes: int, byte_range: tuple[int, int] | None = None) -> tuple[bytes, str]:
-        """What is at an address, and where that was after redirects.
-
-        Raises:
-            MediaError: It cannot be read, or is larger than allowed.
-        """
-        if not url.startswith(("http://", "https://")):
-            raise MediaError(f"{url}: is not HTTP(S) and is not opened.")
-        try:
-            with self._opener.open(self.request(url, byte_range), timeout=_TIMEOUT_SECONDS) as answer:
-                data = answer.read(most_bytes + 1)
-                final = answer.url
-        except urllib.error.HTTPError as error:
-            raise MediaError(f"{url}: the server answered {error.code} {error.reason}. Check the address.") from None
-        except (OSError, ValueError, urllib.error.URLError) as error:
-            reason = getattr(error, "reason", error)
-            raise MediaError(f"{url}: cannot be reached ({reason}). Check the address and the network.") from None
-        except Exception as error:  # of http.client: a server that does not speak HTTP or hangs up
-            raise MediaError(f"{url}: was not received completely ({error}). Try again.") from None
-        if len(data) > most_bytes:
-            raise MediaError(f"{url}: is larger than {most_bytes >> 20} MB, the maximum.")
-        return bytes(data), str(final)
+class Fetcher(WebReader):
+    """Reads playlists and their segments over HTTP with limits on time and size."""
 
     def playlist(self, url: str) -> tuple[Playlist, str]:
         """The playlist of segments at an address, of the best quality where there are several; and its address.
@@ -254,29 +205,16 @@ class Fetcher:
         """
         for attempt in range(_TRIES):
             try:
-                data, _ = self.get(segment.url, _MOST_SEGMENT_BYTES, segment.byte_range)
+                data, _ = self.get(segment.url, _MOST_SEGMENT_BYTES, segment.byte_range, is_stopped)
                 if segment.header is None:
                     return data
-                header, _ = self.get(segment.header, _MOST_SEGMENT_BYTES, segment.header_range)
+                header, _ = self.get(segment.header, _MOST_SEGMENT_BYTES, segment.header_range, is_stopped)
                 return header + data
             except MediaError:
                 if attempt + 1 == _TRIES or is_stopped():
                     raise
                 time.sleep(0.25 * 2**attempt)
         raise AssertionError
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    def __init__(self, fetcher: Fetcher) -> None:
-        self._fetcher = fetcher
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if not newurl.startswith(("http://", "https://")):
-            raise MediaError(f"{req.full_url}: redirects to {newurl!r:.80}, which is not HTTP(S) and is not opened.")
-        made = self._fetcher.request(newurl)
-        if req.has_header("Range"):
-            made.add_header("Range", req.get_header("Range"))
-        return made
 
 
 def new_segments(

@@ -27,7 +27,10 @@ def is_page(source: str) -> bool:
     """
     if not source.lower().startswith(("http://", "https://")) or is_playlist(source):
         return False
-    host = (urlsplit(source).hostname or "").lower()
+    try:
+        host = (urlsplit(source).hostname or "").lower()
+    except ValueError:  # such as http://[
+        return False
     return any(host == site or host.endswith(f".{site}") for site in _SITES)
 
 

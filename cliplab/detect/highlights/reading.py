@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from adapters.errors import ConfigError, MediaError
-from adapters.media import Clock, choose_stream, ffmpeg_reason, may_be_joined, video_streams
+from adapters.media import Clock, choose_stream, ffmpeg_reason, is_filler, may_be_joined, video_streams
 from cliplab.detect.highlights.cells import Cells
 from cliplab.detect.highlights.hearing import SAMPLE_RATE, Hearing
 from cliplab.detect.highlights.options import HighlightOptions
@@ -22,6 +22,7 @@ _REFERENCE_PIXELS = 1280 * 720 * 31.0
 _JUMP_SECONDS = 0.05  # timestamps that differ from the samples so far by more are believed: a gap, not rounding
 _SOUND_WAIT_SECONDS = 5.0  # sound that is kept until the first picture says when the source begins
 _PIECE_SAMPLES, _LIVE_PIECE_SAMPLES = 4 * SAMPLE_RATE, SAMPLE_RATE // 2
+_MOST_NOTES = 1000
 _KEPT_CUTS = 4096
 _ENCODER_SECONDS = 3.0  # in which an encoder finds its rate
 _MOST_READ_ERRORS = 16
@@ -73,8 +74,8 @@ class Pass:
         self.piece_samples = _LIVE_PIECE_SAMPLES if self.live else _PIECE_SAMPLES
 
     def note(self, text: str) -> None:
-        """Keep a note once."""
-        if text not in self.notes:
+        """Keep a note once; of a stream that never ends, the first thousand."""
+        if len(self.notes) < _MOST_NOTES and text not in self.notes:
             self.notes.append(text)
 
 
@@ -161,6 +162,8 @@ class ContainerReader:
 
     def _take(self, packet: Any) -> bool:
         """Decode a packet; whether that brought something."""
+        if is_filler(packet):
+            return False
         what = packet.stream.type
         if what == "video":
             self._count_bytes(packet)

@@ -93,12 +93,14 @@ class ReportIntake:
         found, errors = {(item.device, item.sequence): item for item in stored}, iter(refused)
         for item in batch:
             result = found.get((item.report.device, item.report.sequence))
-            if item.done.done():  # the client has gone; its report is stored
+            # The error of a report whose client has gone is passed over with it, so that others get their own.
+            failure = None if result is not None else next(errors, _unexpected(RuntimeError()))
+            if item.done.done():
                 continue
             if result is not None:
                 item.done.set_result(result)
-            else:
-                item.done.set_exception(next(errors))
+            elif failure is not None:
+                item.done.set_exception(failure)
         self._on_batch(stored)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import tarfile
+import time
 from pathlib import Path
 
 import pytest
 from dataset_files import touch, write
 
-from adapters.data import read_dataset
+from adapters.data import read_dataset, read_intervals
 from adapters.data.formats import text
 from adapters.errors import DatasetError
 
@@ -69,6 +71,58 @@ def test_hostile_contents_are_errors_of_one_kind(tmp_path: Path, name: str, cont
     with pytest.raises(DatasetError) as caught:
         read_dataset(tmp_path / name)
     assert len(str(caught.value)) < 3000
+
+
+LONG = 100_000
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "path,label,range\na.mp4,x,1" + " " * LONG + "y\n"),
+        ("a.jsonl", '{"path": "a.mp4", "label": "x", "segment": "[[' + "1" * 10 * LONG + '"}'),
+        ("a.jsonl", '{"path": "a.mp4", "label": "x", "segment": "[[' + " " * 10 * LONG + '1]"}'),
+        ("a.txt", "a.mp4" + " 1" * LONG + " x\n"),
+        ("a.txt", "a/" * 10 * LONG + " x\n"),
+        ("a.edl", "#" + "9" * 400 + " #" + "9" * 401 + " 3\n"),
+        ("a.edl", "9" * 5000 + " " + "9" * 5001 + " 3\n"),
+        ("b.txt", "FILE PROCESSING COMPLETE  100 FRAMES AT  2500\n-----\n1 " + "9" * 5000 + "\n"),
+        ("b.txt", "Cutlist: 1-" + "9" * 5000 + "\n"),
+        ("a.ffmeta", ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1e999999999\nSTART=0\nEND=5\n"),
+        ("a.ffmeta", ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=" + "9" * 5000 + "\n"),
+        ("a.m3u8", "#EXTM3U\n#EXTINF:4,\na.ts\n#EXT-X-CUE-OUT:DURATION=x" + "A" * 10 * LONG + "\n"),
+    ],
+    ids=range(12),
+)
+def test_long_numbers_and_lines_cost_no_more_than_their_bytes(tmp_path: Path, name: str, content: str) -> None:
+    touch(tmp_path, "a.mp4")
+    path = write(tmp_path / name, content)
+    kind = "ffmetadata" if name.endswith(".ffmeta") else None
+    is_dataset = name.endswith((".csv", ".jsonl")) or name == "a.txt"
+    began = time.process_time()
+    with pytest.raises(DatasetError) as caught:
+        read_dataset(path) if is_dataset else read_intervals(path, frame_rate=25.0, format=kind)
+    assert len(str(caught.value)) < 3000
+    assert time.process_time() - began < 5
+
+
+def test_lines_of_ffmetadata_that_go_on_are_joined_once(tmp_path: Path) -> None:
+    text = ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=5000\ntitle=a\\\nb\\\nc\n" + "x\\\n" * 400_000
+    began = time.process_time()
+    [found] = read_intervals(write(tmp_path / "a.txt", text), format="ffmetadata").intervals
+    assert (found.label, found.end_seconds) == ("a\nb\nc", 5.0)
+    assert time.process_time() - began < 5
+
+
+def test_extended_headers_of_tar_files_are_searched_once(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("header")
+    header.type, header.size = tarfile.XHDTYPE, 300_000
+    path = tmp_path / "a.tar"
+    path.write_bytes(header.tobuf(tarfile.USTAR_FORMAT) + b"1" * header.size + bytes(-header.size % 512) + bytes(1024))
+    began = time.process_time()
+    with pytest.raises(DatasetError, match=r"a\.tar"):
+        read_dataset(path)
+    assert time.process_time() - began < 5
 
 
 def test_a_file_is_read_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

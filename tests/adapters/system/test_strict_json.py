@@ -21,11 +21,20 @@ def test_json_is_read(text: str | bytes) -> None:
         ("{'a': 1}", "line 1"),
         (b'"\xff"', "utf-8"),
         ("", "line 1"),
+        ("[" + "9" * 309 + "]", "309 digits"),
+        ('{"a": -1' + "0" * 400 + "}", "larger than numbers can be"),
+        ("[1e999]", "1e999"),
+        ("[-1E+309]", "larger"),
     ],
 )
 def test_what_is_not_json(text: str | bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_json(text)
+
+
+def test_numbers_that_a_float_can_hold_are_read() -> None:
+    text = '{"sha": "' + "7" * 400 + '", "a": [1' + "0" * 308 + ', 1e300, 1e-999, -17], "b": "1e999"}'
+    assert parse_json(text) == {"sha": "7" * 400, "a": [10**308, 1e300, 0.0, -17], "b": "1e999"}
 
 
 def test_near_names() -> None:

@@ -1,0 +1,147 @@
+"""Streams of somebody who means harm: each look at them ends, in bounded time and memory, and leads nowhere else."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+from loopback import serving
+
+from adapters.errors import ConfigError, MediaError
+from cliplab.detect.highlights import web_reading
+from cliplab.detect.highlights.hls import Fetcher, parse_playlist
+
+URL = "http://example.org/live.m3u8"
+
+
+def test_a_long_line_is_searched_once() -> None:
+    began = time.process_time()
+    for line in ("#EXT-X-FOO:" + "A" * 2_000_000, "A" * 2_000_000):
+        parse_playlist(f"#EXTM3U\n{line}\n", URL)
+    assert time.process_time() - began < 5
+
+
+def test_lengths_that_no_segment_has() -> None:
+    text = "#EXTM3U\n#EXTINF:1e14,\na.ts\n#EXTINF:nan,\nb.ts\n#EXTINF:-3,\nc.ts\n"
+    assert [one.seconds for one in parse_playlist(text, URL).segments] == [3600.0, 0.0, 0.0]
+
+
+class _Hostile(BaseHTTPRequestHandler):
+    """Sends a byte now and then, or without end, until the other side hangs up."""
+
+    def do_GET(self) -> None:
+        with suppress(OSError):
+            getattr(self, self.path.strip("/").replace("-", "_"))()
+        self.close_connection = True
+
+    def slow_body(self) -> None:
+        self._send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        self._drip(b"#")
+
+    def slow_head(self) -> None:
+        self._send(b"HTTP/1.1 200 OK\r\n")
+        self._drip(b"X")
+
+    def interim_answers(self) -> None:
+        self._drip(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def long_redirect(self) -> None:
+        self._send(b"HTTP/1.1 302 Found\r\nLocation: /good\r\nContent-Length: 99999999999\r\n\r\n" + bytes(1 << 20))
+        self._drip(b"x")
+
+    def good(self) -> None:
+        self._send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood")
+
+    def endless(self) -> None:
+        self._send(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            self._send(b"#" * (1 << 20))
+
+    def short(self) -> None:
+        self._send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort")
+
+    def elsewhere(self) -> None:
+        self._send(b"HTTP/1.1 302 Found\r\nLocation: http://localhost/good\r\nContent-Length: 0\r\n\r\n")
+
+    def _send(self, data: bytes) -> None:
+        self.wfile.write(data)
+        self.wfile.flush()
+
+    def _drip(self, data: bytes) -> None:
+        while not self.server.ending.wait(0.05):  # type: ignore[attr-defined]
+            self._send(data)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    import threading
+
+    monkeypatch.setattr(web_reading, "HEAD_SECONDS", 0.5)
+    with serving(_Hostile) as made:
+        made.ending = threading.Event()
+        yield made
+        made.ending.set()
+
+
+@pytest.mark.parametrize(
+    ("path", "word"),
+    [
+        ("slow-body", "less than 20 kB per second"),
+        ("slow-head", "did not answer within"),
+        ("interim-answers", "did not answer within"),
+        ("endless", "larger than 1 MB"),
+        ("short", "not sent whole"),
+    ],
+)
+def test_what_is_sent_slowly_or_without_end_is_given_up(server: Any, path: str, word: str) -> None:
+    with pytest.raises(MediaError, match=word):
+        Fetcher({}).get(f"{server.url}/{path}", 1 << 20)
+
+
+def test_the_body_of_a_redirect_is_not_read(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_reading, "HEAD_SECONDS", 60.0)
+    assert Fetcher({}).get(f"{server.url}/long-redirect", 1 << 20)[0] == b"good"
+
+
+def test_a_stop_ends_the_reading(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_reading, "HEAD_SECONDS", 60.0)
+    with pytest.raises(MediaError, match="stopped"):
+        Fetcher({}).get(f"{server.url}/slow-body", 1 << 20, is_stopped=lambda: True)
+
+
+def test_where_a_name_or_a_redirect_leads_is_checked(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name may be another machine's when it is asked than when it was checked (DNS rebinding)."""
+
+    def check(url: str) -> None:
+        if "127.0.0.1" in url or "localhost" in url:
+            raise ConfigError(f"{url}: is not public")
+
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **more: real("127.0.0.1" if host == "public.example" else host, *rest, **more),
+    )
+    monkeypatch.delenv("http_proxy", raising=False)
+    port = server.url.rpartition(":")[2]
+    with pytest.raises(MediaError, match="is not public"):
+        Fetcher({}, check).get(f"http://public.example:{port}/good", 1 << 20)
+    assert Fetcher({}, lambda url: None).get(f"http://public.example:{port}/good", 1 << 20)[0] == b"good"
+    asked: list[str] = []
+
+    def check_names(url: str) -> None:
+        asked.append(url)
+        if "localhost" in url:
+            raise ConfigError(f"{url}: is not public")
+
+    with pytest.raises(MediaError, match="is not public"):
+        Fetcher({}, check_names).get(f"{server.url}/elsewhere", 1 << 20)
+    assert asked[-1] == "http://localhost/good"
