@@ -23,7 +23,7 @@ _LEAST_SPREAD = {"shot_rate": 0.12, "speech": 0.35, "music": 0.35}
 _LOGO_ABSENT_SECONDS = 8  # of one break or more
 _LOGO_ALWAYS = 0.1  # of the logo's weight, so that a typical break has some 4 against it and not 40
 _PLAIN_CUTS = 20.0  # without a mark, that a recording is taken to have besides its own: a short one has few
-_OPINION_SHARE = 0.5  # of the scores, that the recording's own pictures count at most
+_OPINION_SHARE = 0.7  # of the scores, that the recording's own pictures count at most
 _NO_CUT = -3.0  # log of the share of edges at which the cut was missed, about 5%
 
 EDGE_ROWS = ("black", "uniform", "silence", "loudness_jump", "aspect_change")
