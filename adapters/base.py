@@ -59,7 +59,7 @@ class BaseModelAdapter(ABC):
     A new adapter is a subclass with a ``schema.json`` of its keys, and one JSON in ``configs/`` that names it.
     Every model implements the abstract members. The others are optional and have a default here; callers find out
     what a model can do from these members alone: ``scores_frames``, ``streams``, ``merges_pieces``, ``votes``,
-    ``network_specs``, ``fps``, ``program``, ``feature_source``.
+    ``network_specs``, ``fps``, ``program``, ``feature_source``, ``predict_with_features``.
 
     Attributes:
         schema_path: The JSON Schema of the adapter's own keys, a file beside its module.
@@ -236,6 +236,17 @@ class BaseModelAdapter(ABC):
         """
 
     # What some models do ------------------------------------------------------------------------------------------
+
+    def predict_with_features(self, batch: Sequence[Clip]) -> list[tuple[Prediction, Float32Array | None]]:
+        """``predict``, and the backbone's features where the same run gives them. By default there are none.
+
+        Args:
+            batch: Clips, as for ``predict``.
+
+        Returns:
+            For each clip its prediction, and float32 [D] as ``embed`` returns it, or None.
+        """
+        return [(prediction, None) for prediction in self.predict(batch)]
 
     @property
     def scores_frames(self) -> bool:

@@ -209,6 +209,16 @@ class AdapterContract:
         assert self.adapter.embed([]).shape == (0, features.shape[1])
         assert np.abs(features[0] - features[1]).max() > 0
 
+    def test_one_run_predicts_and_embeds(self) -> None:
+        clips = self.clips()
+        both = self.adapter.predict_with_features(clips)
+        np.testing.assert_allclose([each.scores for each, _ in both], _scores(self.adapter, clips), atol=1e-5)
+        found = [features for _, features in both]
+        assert all(each is None for each in found) or all(each is not None for each in found)
+        if found[0] is not None:
+            np.testing.assert_allclose(np.stack(found), self.adapter.embed(clips), atol=1e-5)  # type: ignore[arg-type]
+        assert self.adapter.predict_with_features([]) == []
+
     # A stored model -----------------------------------------------------------------------------------------------
 
     def test_save_and_load(self) -> None:

@@ -165,6 +165,9 @@ def by_row(seen: Observations) -> dict[str, tuple[tuple[float, float], ...]]:
         for word, profile in (("without", without), ("only", replace(general, **only))):
             breaks = decide_breaks(seen, profile)
             found[f"{word} {name}"] = tuple((each.start_seconds, each.end_seconds) for each in breaks)
+    if len(seen.features):
+        breaks = decide_breaks(replace(seen, features=seen.features[:0]))
+        found["without the recording's own pictures"] = tuple((each.start_seconds, each.end_seconds) for each in breaks)
     return found
 
 

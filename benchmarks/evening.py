@@ -102,6 +102,11 @@ def lay_out(rng: Any, split: str, variant: str, minutes: float, format: Format, 
     return parts
 
 
+def advert_numbers(seed: int, first: int, last: int) -> list[int]:
+    """The adverts from ``first`` up to ``last`` in an order of the seed's own."""
+    return [int(number) for number in first + np.random.default_rng([seed, 9]).permutation(last - first)]
+
+
 def describe(path: Path, parts: list[tuple[Piece, int]], variant: str, split: str, format: Format) -> Evening:
     """True breaks: from the middle of the black before the first advert to the middle of the black after the last."""
     at, extents, adverts = 0.0, {}, []
@@ -227,12 +232,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--variant", choices=VARIANTS, default="all")
     parser.add_argument("--minutes", type=float, default=14.0)
+    parser.add_argument("--adverts", default=f"0:{ADVERTS}", metavar="FROM:TO",
+                        help="numbers of the adverts to draw from; other numbers are other adverts")  # fmt: skip
     parser.add_argument("--breaks", type=int, help="how many breaks; default: two or three. 0: programme alone")
     options = parser.parse_args(arguments)
     if not shared_media().is_dir():
         print(f"{shared_media()}: not found. CLIPLAB_SHARED names the folder that holds media/", file=sys.stderr)
         return 2
-    evening = compose(options.output, options.split, options.seed, options.variant, options.minutes,
+    first, last = map(int, options.adverts.split(":"))
+    drawn = None if (first, last) == (0, ADVERTS) else advert_numbers(options.seed, first, last)
+    evening = compose(options.output, options.split, options.seed, options.variant, options.minutes, drawn,
                       breaks=options.breaks)  # fmt: skip
     print(json.dumps({**vars(evening), "path": str(evening.path)}))
     return 0

@@ -5,13 +5,16 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+
+import numpy as np
 
 from adapters.errors import WeightsError
 from adapters.inference import merge_frames
 from adapters.media import to_model_input
 from adapters.models.model_adapter import ModelAdapter
 from adapters.models.network import Pretrained, Variables
+from adapters.models.state import RunsItems
 from adapters.records import Clip, Float32Array, Prediction
 
 
@@ -109,6 +112,21 @@ class FrameModelAdapter(ModelAdapter):
     def items(self, clip: Clip) -> Float32Array:
         """Every frame: float32 [T, imgz, imgz, 3]."""
         return to_model_input(clip, self.input_spec, self.config["mean"], self.config["scale"])
+
+    def predict_with_features(self, batch: Sequence[Clip]) -> list[tuple[Prediction, Float32Array | None]]:
+        """Scores and features of one run of the program."""
+        if not batch:
+            return []
+        self._require_trained()
+        program = self.active_program()
+        if "features" not in program.output_shapes:
+            return super().predict_with_features(batch)
+        inputs = [self.program_inputs(clip) for clip in batch]
+        outputs = cast(RunsItems, program).run(np.concatenate(inputs))
+        places = np.cumsum([len(rows) for rows in inputs])[:-1]
+        scores, features = (np.split(self.rows_of(outputs, name), places) for name in ("scores", "features"))
+        predictions = [self.prediction_of(clip, rows) for clip, rows in zip(batch, scores, strict=True)]
+        return [(each, self.clip_features(rows)) for each, rows in zip(predictions, features, strict=True)]
 
     @property
     def merges_pieces(self) -> bool:

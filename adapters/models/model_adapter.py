@@ -103,19 +103,25 @@ class ModelAdapter(NetworkAdapter):
             program: The program.
             batch: Clips.
         """
-        config, labels = self.config, self.labels
-        return [
-            Prediction(
-                self.clip_scores(scores),
-                labels,
-                clip.start,
-                clip.end,
-                clip.source,
-                scores if self.has_frame_scores else None,
-            )
-            for clip, outputs in zip(batch, self._by_clip(batch, program, "scores"), strict=True)
-            for scores in [class_scores(outputs, config, labels)]
-        ]
+        outputs = self._by_clip(batch, program, "scores")
+        return [self.prediction_of(clip, rows) for clip, rows in zip(batch, outputs, strict=True)]
+
+    def prediction_of(self, clip: Clip, outputs: Float32Array) -> Prediction:
+        """The prediction of a clip from what the program gave for its items.
+
+        Args:
+            clip: The clip.
+            outputs: float32 [items, units].
+        """
+        scores = class_scores(outputs, self.config, self.labels)
+        return Prediction(
+            self.clip_scores(scores),
+            self.labels,
+            clip.start,
+            clip.end,
+            clip.source,
+            scores if self.has_frame_scores else None,
+        )
 
     @property
     def has_frame_scores(self) -> bool:

@@ -158,6 +158,8 @@ def ads_learn(
         f"{found.profile.typical_break_seconds:.0f} s, every {found.profile.typical_programme_seconds / 60:.0f} min",
         *break_table(found.before, "before"),
         *break_table(found.after, f"after, {how}"),
+        *(["with a head of its own on the model's features"] if found.profile.score_head is not None else []),
+        *(f"note: {sentence}" for sentence in found.notes),
     )
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from adapters.records import Float64Array
-from cliplab.detect.break_evidence import Candidates, edge_evidence, find_candidates, second_evidence
+from cliplab.detect.adapting import second_opinion
+from cliplab.detect.break_evidence import Candidates, edge_evidence, find_candidates, second_evidence, usual_mark
 from cliplab.detect.break_lattice import Lattice, Posterior, best_path, build_lattice, posterior
 from cliplab.detect.break_profile import BreakProfile, read_break_profile
 from cliplab.detect.break_words import describe
@@ -18,7 +19,7 @@ _NEAR_SECONDS = 1.0  # an edge within this is the same edge
 _ALTERNATIVES = 3
 _LEAST_ALTERNATIVE = 0.01
 _ROUNDS = 3  # of the chain and of what is usual at cuts, at most
-_SETTLED = 0.01  # mean change of the probabilities at cuts, under which another round changes nothing
+_SETTLED = 0.02  # change of the log-odds that are usual at cuts, under which another round changes nothing
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,7 @@ def decide_breaks(observations: Observations, profile: BreakProfile | None = Non
     profile = read_break_profile() if profile is None else profile
     if not len(observations.times) or observations.duration_seconds < 1.0:
         return []
-    rows = second_evidence(observations, profile)
-    candidates, lattice, found = _chain(observations, profile, rows)
+    rows, candidates, lattice, found = _chain(observations, profile)
     breaks = []
     for start, end in best_path(lattice):
         made = _break(observations, candidates, found, rows, (start, end))
@@ -105,29 +105,38 @@ def break_probabilities(observations: Observations, profile: BreakProfile | None
     profile = read_break_profile() if profile is None else profile
     if not len(observations.times) or observations.duration_seconds < 1.0:
         return np.zeros(len(observations.times))
-    candidates, _, found = _chain(observations, profile, second_evidence(observations, profile))
+    _, candidates, _, found = _chain(observations, profile)
     return _on_at(candidates, found, observations.times + observations.grid_seconds / 2)
 
 
 def _chain(
-    observations: Observations, profile: BreakProfile, rows: dict[str, Float64Array]
-) -> tuple[Candidates, Lattice, Posterior]:
+    observations: Observations, profile: BreakProfile
+) -> tuple[dict[str, Float64Array], Candidates, Lattice, Posterior]:
     """The chain, first as if no cut were an edge, then with what was found left out of what is usual.
 
     How usual black or silence is at cuts of the programme is unknown until breaks are, and breaks are known by it:
-    a round of expectation and maximisation after another, from the side of no break.
+    a round of expectation and maximisation after another, from the side of no break. So it is with what the pictures
+    of this recording's breaks have in common.
     """
-    total = sum(rows.values(), np.zeros(len(observations.times)))
+    rows = second_evidence(observations, profile)
     explained = np.zeros(len(observations.cuts))
-    for _ in range(_ROUNDS):
+    usual = usual_mark(observations, profile, explained)
+    middles = observations.times + observations.grid_seconds / 2
+    for left in reversed(range(_ROUNDS)):
+        total = sum(rows.values(), np.zeros(len(observations.times)))
         candidates = find_candidates(observations, profile, total, explained)
         lattice = build_lattice(candidates, profile)
         found = posterior(lattice)
         near = np.stack([_on_at(candidates, found, observations.cuts + shift) for shift in (-0.5, 0.5)])
-        before, explained = explained, near.max(axis=0)
-        if not len(explained) or np.abs(explained - before).mean() < _SETTLED:
+        explained = near.max(axis=0)
+        before, usual = usual, usual_mark(observations, profile, explained)
+        opinion = second_opinion(observations.features, _on_at(candidates, found, middles), observations.grid_seconds)
+        again = second_evidence(observations, profile, opinion)
+        changed = np.abs(sum(again.values(), -total)).mean() if len(total) else 0.0
+        if not left or (abs(usual - before) < _SETTLED and changed < _SETTLED):  # all that a round changes
             break
-    return candidates, lattice, found
+        rows = again
+    return rows, candidates, lattice, found
 
 
 def _on_at(candidates: Candidates, found: Posterior, moments: Float64Array) -> Float64Array:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.records import Float64Array
+from cliplab.detect.adapting import SecondOpinion
 from cliplab.detect.break_profile import BreakProfile
 from cliplab.detect.observations import Observations
 
@@ -22,17 +23,21 @@ _LEAST_SPREAD = {"shot_rate": 0.12, "speech": 0.35, "music": 0.35}
 _LOGO_ABSENT_SECONDS = 8  # of one break or more
 _LOGO_ALWAYS = 0.1  # of the logo's weight, so that a typical break has some 4 against it and not 40
 _PLAIN_CUTS = 20.0  # without a mark, that a recording is taken to have besides its own: a short one has few
+_OPINION_SHARE = 0.7  # of the scores, that the recording's own pictures count at most
 _NO_CUT = -3.0  # log of the share of edges at which the cut was missed, about 5%
 
 EDGE_ROWS = ("black", "uniform", "silence", "loudness_jump", "aspect_change")
 
 
-def second_evidence(observations: Observations, profile: BreakProfile) -> dict[str, Float64Array]:
+def second_evidence(
+    observations: Observations, profile: BreakProfile, opinion: SecondOpinion | None = None
+) -> dict[str, Float64Array]:
     """Log-odds of ad against programme that each row adds at each second; 0 where it is unknown.
 
     Args:
         observations: The recording.
         profile: The weights.
+        opinion: What the recording's own pictures say, which the model's scores are averaged with; None: nothing.
 
     Returns:
         By row, float64 [T].
@@ -45,10 +50,26 @@ def second_evidence(observations: Observations, profile: BreakProfile) -> dict[s
             continue
         with np.errstate(invalid="ignore"):
             signed = _signed(name, values)
+        if name == "ad_scores":
+            signed = _with_opinions(observations, profile, signed, opinion)
         for start, end in observations.damaged:
             signed[(observations.times >= start - observations.grid_seconds) & (observations.times < end)] = 0.0
         found[name] = weight * np.nan_to_num(signed)
     return found
+
+
+def _with_opinions(
+    observations: Observations, profile: BreakProfile, signed: Float64Array, opinion: SecondOpinion | None
+) -> Float64Array:
+    """The model's scores, averaged with what the channel's head says and with the recording's own pictures."""
+    if profile.score_head is not None and len(observations.features):
+        logits, known = profile.score_head.logits(observations.features)
+        share = np.where(known, profile.score_head.share, 0.0)
+        signed = (1 - share) * signed + share * logits
+    if opinion is None:
+        return signed
+    of_opinion = _OPINION_SHARE * opinion.trust
+    return np.asarray((1 - of_opinion) * signed + of_opinion * opinion.logits)
 
 
 def _signed(name: str, values: Float64Array) -> Float64Array:
@@ -111,11 +132,10 @@ def find_candidates(
             an earlier decision has it; None: none is. What the other cuts have too tells no edge from them.
     """
     duration = float(observations.duration_seconds)
-    inside = (observations.cuts > 0.25) & (observations.cuts < duration - 0.25)
+    inside = _within(observations)
     cuts = observations.cuts[inside]
-    values = edge_evidence(observations, cuts, np.flatnonzero(inside))
-    edge = sum((profile.edge_weights.get(name, 0.0) * value for name, value in values.items()), np.zeros(len(cuts)))
-    edge = _against_others(edge, np.zeros(len(cuts)) if explained is None else explained[inside])
+    edge = _marks(observations, profile, inside)
+    edge = edge - _usual(edge, np.zeros(len(cuts)) if explained is None else explained[inside])
     cuts, edge = _strongest(cuts, edge, _steps(observations, evidence, cuts))
     grid = observations.grid_seconds
     ends = np.concatenate([[0.0], np.cumsum(evidence) * grid])
@@ -132,15 +152,40 @@ def find_candidates(
     return Candidates(times, all_edges, is_cut, rate, np.interp(times, at, ends))
 
 
-def _against_others(marks: Float64Array, explained: Float64Array) -> Float64Array:
-    """The log-odds of marks against the recording's other cuts: what most cuts have tells no edge from them.
+def usual_mark(observations: Observations, profile: BreakProfile, explained: Float64Array) -> float:
+    """The log-odds that marks at cuts usually add in a recording, which edges have to exceed.
+
+    Args:
+        observations: The recording.
+        profile: The weights.
+        explained: As for ``find_candidates``.
+    """
+    inside = _within(observations)
+    return _usual(_marks(observations, profile, inside), explained[inside])
+
+
+def _within(observations: Observations) -> npt.NDArray[np.bool_]:
+    """Which cuts are not the recording's own ends."""
+    cuts, duration = observations.cuts, float(observations.duration_seconds)
+    return np.asarray((cuts > 0.25) & (cuts < duration - 0.25))
+
+
+def _marks(observations: Observations, profile: BreakProfile, inside: npt.NDArray[np.bool_]) -> Float64Array:
+    """What the marks of cuts add, in log-odds, before the recording's other cuts are taken off."""
+    values = edge_evidence(observations, observations.cuts[inside], np.flatnonzero(inside))
+    none = np.zeros(int(inside.sum()))
+    return sum((profile.edge_weights.get(name, 0.0) * value for name, value in values.items()), none)
+
+
+def _usual(marks: Float64Array, explained: Float64Array) -> float:
+    """The log-odds of marks at the recording's other cuts: what most cuts have tells no edge from them.
 
     A ratio of likelihoods has a mean of 1 over cuts that are not edges, so that a recording in which one cut of ten is
     black cannot have much more than tenfold odds for a black one.
     """
     weight = 1 - np.clip(explained, 0.0, 1.0)
     usual = (_PLAIN_CUTS + float((weight * np.exp(marks)).sum())) / (_PLAIN_CUTS + float(weight.sum()))
-    return np.asarray(marks - math.log(usual))
+    return math.log(usual)
 
 
 def edge_evidence(

@@ -67,22 +67,22 @@ def build_lattice(candidates: Candidates, profile: BreakProfile) -> Lattice:
     # The density of adverts given the break's length: divided by that of any advert's end, one in 20 s.
     free = _FREE_BREAK + _FREE_MINUTE * np.maximum(length / 60 - 1, 0)
     scores = np.maximum(_tilings(candidates, profile, most) + math.log(_MEAN_ADVERT_SECONDS), free)
+    cut_off = ends == count - 1
     # Where the recording begins or ends within an advert, its length is only a lower bound.
-    part = log_normal_survival(length, *_FREE_ADVERT)
-    scores[0] = np.maximum(scores[0], part[0])
-    scores = np.where(ends == count - 1, np.maximum(scores, part), scores)
+    scores[0] = np.maximum(scores[0], log_normal_survival(length[0], *_FREE_ADVERT))
+    scores[cut_off] = np.maximum(scores[cut_off], log_normal_survival(length[cut_off], *_FREE_ADVERT))
     scores += candidates.cumulative[ends] - candidates.cumulative[:, None]
     edge = candidates.edge - np.log(candidates.rate)
     edge[[0, -1]] = 0.0  # the recording's own ends are not edges of a break
     scores += edge[ends] + edge[:, None]
     evidence = scores.copy()
-    density = log_normal_density(length, profile.typical_break_seconds, profile.break_spread)
-    survival = log_normal_survival(length, profile.typical_break_seconds, profile.break_spread)
-    cut_off = ends == count - 1
-    scores += np.where(cut_off, survival, density)
+    typical = (profile.typical_break_seconds, profile.break_spread)
+    lasting = log_normal_density(length, *typical)
+    lasting[cut_off] = log_normal_survival(length[cut_off], *typical)
     # A break that was on at the beginning: the rest of its length, by renewal theory.
     mean = profile.typical_break_seconds * math.exp(0.5 * profile.break_spread**2)
-    scores[0] += np.where(cut_off[0], 0.0, survival[0] - math.log(mean) - density[0])
+    lasting[0] = log_normal_survival(length[0], *typical) - np.where(cut_off[0], 0.0, math.log(mean))
+    scores += lasting
     cut_off[0] = True
     possible = (np.arange(most) < reach[:, None]) & (length > 0)
     possible &= cut_off | (length >= profile.min_break_seconds)
@@ -106,11 +106,16 @@ def _tilings(candidates: Candidates, profile: BreakProfile, most: int) -> Float6
     padded = np.concatenate([inner, np.full(most + 1, 0.0)])
     best = np.full((most + 1, count), _NEVER)
     best[0] = -inner  # the first edge is counted by the break; taken back at the first advert
+    # With the edge between two adverts, of the last ``step`` rows.
+    joined, one = np.empty((step, count)), np.empty(count)
+    joined[0] = 0.0
     for m in range(1, most + 1):
         row = best[m]
         for q in range(min(step, m)):
-            np.maximum(row, best[m - q - 1] + inner_at(padded, m - q - 1, count) + spots[q, m : m + count], out=row)
-    return best[1:].T
+            np.add(joined[(m - q - 1) % step], spots[q, m : m + count], out=one)
+            np.maximum(row, one, out=row)
+        np.add(row, inner_at(padded, m, count), out=joined[m % step])
+    return np.ascontiguousarray(best[1:].T)
 
 
 def inner_at(padded: Float64Array, shift: int, count: int) -> Float64Array:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from cliplab.detect.adapting import LOGIT_LIMIT, LabelledSeconds, ScoreHead, learn_head
 from cliplab.detect.break_evidence import edge_evidence, second_evidence
 from cliplab.detect.break_profile import BreakProfile, read_break_profile
 from cliplab.detect.observations import Observations
@@ -59,7 +60,9 @@ def profile_of_schedules(schedules: Iterable[Schedule], prior: BreakProfile | No
     )
 
 
-def learn_profile(recordings: Sequence[Corrected], prior: BreakProfile | None = None) -> BreakProfile:
+def learn_profile(
+    recordings: Sequence[Corrected], prior: BreakProfile | None = None, model: str | None = None
+) -> BreakProfile:
     """The profile of a channel from recordings whose breaks are known: lengths, and what evidence is worth there.
 
     A weight moves towards what the recordings say, and the less the fewer they are: lengths are log-normal with a
@@ -69,6 +72,8 @@ def learn_profile(recordings: Sequence[Corrected], prior: BreakProfile | None = 
     Args:
         recordings: Recordings with their true breaks; those without a break count for programme alone.
         prior: The profile to begin from; None: the general one.
+        model: The digest of the model that scored the pictures, for which a head is learned too, where it is better on
+            seconds that it has not seen; None: no head is learned.
 
     Returns:
         The profile; the prior itself where no recording is given.
@@ -94,7 +99,25 @@ def learn_profile(recordings: Sequence[Corrected], prior: BreakProfile | None = 
         min_break_seconds=max(shortest, 0.0),
         second_weights=_second_weights(recordings, prior),
         edge_weights=_edge_weights(recordings, prior),
+        score_head=prior.score_head if model is None else _head(recordings, model),
     )
+
+
+def _head(recordings: Sequence[Corrected], model: str) -> ScoreHead | None:
+    """The channel's head; None where it would be no better, or there is too little to learn from."""
+    found = learn_head([_labelled(each) for each in recordings], model)
+    return found.head if found is not None and found.right_after > found.right_before else None
+
+
+def _labelled(recording: Corrected) -> LabelledSeconds:
+    seen = recording.observations
+    scores = np.clip(np.asarray(seen.ad_scores, np.float64), 1e-6, 1 - 1e-6)
+    logits = np.clip(np.log(scores / (1 - scores)), -LOGIT_LIMIT, LOGIT_LIMIT)
+    middles = seen.times + seen.grid_seconds / 2
+    inside = np.zeros(len(middles), bool)
+    for start, end in recording.breaks:
+        inside |= (middles > start) & (middles < end)
+    return LabelledSeconds(seen.features, logits, inside, seen.grid_seconds)
 
 
 def _inner(recording: Corrected) -> list[Extent]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import ConfigError
+from cliplab.detect.adapting import ScoreHead
 
 SECOND_WEIGHTS = ("ad_scores", "shot_rate", "logo", "speech", "music", "repetition", "cue")
 EDGE_WEIGHTS = ("black", "uniform", "silence", "loudness_jump", "aspect_change", "cut_strength")
@@ -47,6 +48,8 @@ class BreakProfile:
         second_weights: Log-odds that one second of evidence adds at its strongest, by row (see ``SECOND_WEIGHTS``).
         edge_weights: Log-odds that evidence adds at an edge, by row (see ``EDGE_WEIGHTS``).
         min_confidence: Breaks of a lower probability are not reported.
+        score_head: The channel's own head on the model's features, as ``cliplab ads-learn --model`` learns it; None:
+            none.
     """
 
     typical_break_seconds: float
@@ -62,6 +65,7 @@ class BreakProfile:
     min_confidence: float
     second_weights: Mapping[str, float] = field(default_factory=dict)
     edge_weights: Mapping[str, float] = field(default_factory=dict)
+    score_head: ScoreHead | None = None
 
     def __post_init__(self) -> None:
         for name, (least, most) in _NUMBERS.items():
@@ -82,7 +86,9 @@ class BreakProfile:
     def to_dict(self) -> dict[str, Any]:
         """The profile as a JSON object, as a config's "break_profile" holds it."""
         found = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in found.items()}
+        head = found.pop("score_head")
+        made = {name: dict(value) if isinstance(value, Mapping) else value for name, value in found.items()}
+        return made if head is None else {**made, "score_head": head.to_dict()}
 
 
 def read_break_profile(changes: Mapping[str, Any] | None = None) -> BreakProfile:
@@ -104,12 +110,14 @@ def read_break_profile(changes: Mapping[str, Any] | None = None) -> BreakProfile
             raise ConfigError(f'break_profile: "{key}" is unknown. Allowed: {", ".join(sorted(known))}')
         if key in ("second_weights", "edge_weights"):
             value = {**values[key], **_mapping(key, value)}
+        elif key == "score_head":
+            value = None if value is None else ScoreHead.from_dict(_mapping(key, value))
         values[key] = value
     return BreakProfile(**values)
 
 
 def load_break_profile(path: str | Path) -> BreakProfile:
-    """Read a profile that ``cliplab ads learn`` wrote.
+    """Read a profile that ``cliplab ads-learn`` wrote.
 
     Args:
         path: A JSON file with "break_profile".
@@ -122,7 +130,7 @@ def load_break_profile(path: str | Path) -> BreakProfile:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as JSON ({error})") from None
     if not isinstance(found, dict) or not isinstance(found.get("break_profile"), dict):
-        raise ConfigError(f'{path}: must be a JSON object with "break_profile", as `cliplab ads learn` writes it')
+        raise ConfigError(f'{path}: must be a JSON object with "break_profile", as `cliplab ads-learn` writes it')
     return read_break_profile(found["break_profile"])
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from adapters.base import BaseModelAdapter
+from adapters.bundle import model_digest
 from adapters.errors import ConfigError
 from adapters.inference import open_model
 from adapters.media import LiveVideo, is_live
@@ -30,7 +31,7 @@ from cliplab.detect.looks import Looks, black_stretches, shot_cuts
 from cliplab.detect.marks import require_format, write_marks
 from cliplab.detect.observations import GRID_SECONDS, Observations
 from cliplab.detect.observing import FrameScorer, ad_index, frame_spec
-from cliplab.detect.profiles import read_profile
+from cliplab.detect.profiles import profile_for_model, read_profile
 from cliplab.detect.sound import Sound
 from cliplab.outputs import require_new
 
@@ -91,11 +92,14 @@ def follow_ads(
             f"{model}: scores clips, but a growing recording is followed frame by frame. Use a frame model"
         )
     index = None if adapter is None else ad_index(adapter, label)
+    wanted, notes = profile_for_model(read_profile(profile), "" if model is None else model_digest(model))
+    for sentence in notes if on_note is not None else ():
+        on_note(sentence)  # type: ignore[misc]
     return _follow(
         source,
         adapter,
         index,
-        read_profile(profile),
+        wanted,
         output,
         delay_seconds,
         GROWING_SECONDS if growing_seconds is None else growing_seconds,
@@ -156,7 +160,11 @@ class _Watcher:
 
     def __post_init__(self) -> None:
         with_model = self.adapter is not None and self.index is not None
-        self._scorer = FrameScorer(self.adapter, self.index, self.seen.scores) if with_model else None  # type: ignore[arg-type]
+        self._scorer = (
+            FrameScorer(self.adapter, self.index, self.seen.scores, self.seen.features)  # type: ignore[arg-type]
+            if with_model
+            else None
+        )
 
     def add(self, seconds: float, picture: UInt8Array) -> None:
         """Look at a frame, each one for cuts and one per second for the rest."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from adapters.records import Float32Array, Float64Array
+from cliplab.detect.adapting import Float16Array, no_features
 from cliplab.detect.looks import Looks
 from cliplab.detect.observations import GRID_SECONDS, Observations
 from cliplab.detect.sound import LEVEL_SECONDS, Sound, loudness_jumps, second_levels, silent_stretches
@@ -28,6 +29,7 @@ class Seen:
     Attributes:
         looks: The measures of each frame, in order of time.
         scores: The model's score of each frame, by when it is shown; empty without a model.
+        features: The model's features of each frame in short, by when it is shown; empty where it gives none.
         key_times: When key frames are shown.
         logo: As ``LogoFinder.find`` returns it.
         notes: What is missing, in sentences without a full stop.
@@ -35,6 +37,7 @@ class Seen:
 
     looks: Looks = field(default_factory=Looks)
     scores: list[tuple[float, float, float]] = field(default_factory=list)
+    features: list[tuple[float, Float16Array]] = field(default_factory=list)
     key_times: list[float] = field(default_factory=list)
     logo: tuple[Float64Array, Float32Array] | None = None
     notes: list[str] = field(default_factory=list)
@@ -96,7 +99,25 @@ def gather(
         GRID_SECONDS,
         tuple(dict.fromkeys(notes)),
         loudness=second_levels(sound.levels, steps),
+        features=_grid_features(times, seen.features, damaged),
     )
+
+
+def _grid_features(
+    times: Float64Array, features: Sequence[tuple[float, Float16Array]], damaged: Sequence[tuple[float, float]]
+) -> Float16Array:
+    """Features of the last frame that began before each second's end; NaN where that was long ago, or is damaged."""
+    if not features:
+        return no_features()
+    ordered = sorted(features, key=lambda pair: pair[0])
+    at = np.array([start for start, _ in ordered])
+    place = np.maximum(np.searchsorted(at, times + GRID_SECONDS - 1e-6) - 1, 0)
+    found = np.stack([values for _, values in ordered])[place]
+    unknown = (at[place] >= times + GRID_SECONDS) | (times - at[place] > HOLD_SECONDS)
+    for start, end in damaged:
+        unknown |= (times + GRID_SECONDS > start) & (times < end)
+    found[unknown] = np.nan
+    return found
 
 
 def grid_scores(times: Float64Array, scores: Sequence[tuple[float, float, float]]) -> Float32Array:

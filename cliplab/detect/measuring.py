@@ -134,6 +134,7 @@ class LearnedProfile:
         after: How good those of the learned profile are; for each recording it is learned from the others, where there
             are others.
         held_out: Whether ``after`` is so measured.
+        notes: What was left out because it made the breaks no better, in sentences without a full stop.
     """
 
     profile: BreakProfile
@@ -143,11 +144,13 @@ class LearnedProfile:
     before: BreakReport
     after: BreakReport
     held_out: bool
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         return {
             "output": self.output, "recordings": self.recordings, "breaks": self.breaks, "held_out": self.held_out,
+            "head": self.profile.score_head is not None, "notes": list(self.notes),
             "before": self.before.to_json(), "after": self.after.to_json(), "break_profile": self.profile.to_dict(),
         }  # fmt: skip
 
@@ -200,22 +203,67 @@ def learn_breaks(
         found = find_in_recording(path, job)
         assert found.observations is not None
         corrected.append(Corrected(found.observations, truth[path]))
-    learned = learn_profile(corrected, prior)
-    report = measure_learning(corrected, prior, learned)
+    report = choose_profile(corrected, prior, digest or None)
     origin = f"learned from {len(paths)} recordings with {sum(map(len, truth.values()))} breaks"
-    write_json_atomic(output, {"origin": origin, "break_profile": learned.to_dict()})
+    write_json_atomic(output, {"origin": origin, "break_profile": report.profile.to_dict()})
     return replace(report, output=str(output))
 
 
-def measure_learning(corrected: Sequence[Corrected], prior: BreakProfile, learned: BreakProfile) -> LearnedProfile:
-    """How much better a learned profile is than the one to begin from.
+def choose_profile(corrected: Sequence[Corrected], prior: BreakProfile, model: str | None = None) -> LearnedProfile:
+    """The learned profile, with a head for the model where that serves: only what makes breaks better is taken.
 
     Args:
-        corrected: The recordings that it was learned from.
+        corrected: The recordings to learn from.
         prior: The profile to begin from.
-        learned: The profile learned from all of them.
+        model: The digest of the model that scored the pictures; None: no head is learned.
+
+    Returns:
+        Lengths and weights as learned, unless breaks are worse by them in recordings that they were not learned from;
+        a head only where breaks are better by it. Of one recording alone the breaks say nothing of either, and a head
+        is taken where it tells seconds better that it has not seen.
+    """
+    prior = replace(prior, score_head=None) if model is not None else prior
+    found = measure_learning(corrected, prior)
+    notes = list[str]()
+    if found.held_out and _order(found.after) < _order(found.before):
+        notes.append("the learned lengths and weights made breaks worse, so that those of the given profile stay")
+        found = replace(found, profile=prior, after=found.before)
+    if model is None:
+        return replace(found, notes=tuple(notes))
+    headed = measure_learning(corrected, found.profile if notes else prior, model, lengths=not notes)
+    if headed.profile.score_head is None:
+        notes.append("no head was learned: it tells no more of the pictures than the model, or too few are known")
+    elif found.held_out and _order(headed.after) <= _order(found.after):
+        notes.append("a head was learned and left out: breaks are no better with it")
+    else:
+        found = replace(headed, before=found.before)
+    return replace(found, notes=tuple(notes))
+
+
+def _order(report: BreakReport) -> tuple[float, float]:
+    """What makes one report better than another: F1, then the seconds that are wrong."""
+    wrong = (report.programme_lost_per_hour or 0.0) + (report.ads_seen_per_hour or 0.0)
+    return (round(report.f1 or 0.0, 6), -round(wrong, 1))
+
+
+def measure_learning(
+    corrected: Sequence[Corrected], prior: BreakProfile, model: str | None = None, lengths: bool = True
+) -> LearnedProfile:
+    """A learned profile, and how much better it is than the one to begin from.
+
+    Args:
+        corrected: The recordings to learn from.
+        prior: The profile to begin from.
+        model: As for ``learn_profile``.
+        lengths: Whether lengths and weights are learned too, not the head alone.
     """
     several = len(corrected) > 1
+
+    def learn(recordings: Sequence[Corrected]) -> BreakProfile:
+        found = learn_profile(recordings, prior, model)
+        return found if lengths else replace(prior, score_head=found.score_head)
+
+    learned = learn(corrected)
 
     def row(each: Corrected, profile: BreakProfile) -> RecordingBreaks:
         found = decide_breaks(each.observations, profile)
@@ -225,7 +273,7 @@ def measure_learning(corrected: Sequence[Corrected], prior: BreakProfile, learne
 
     before = measure_breaks([row(each, prior) for each in corrected])
     after = measure_breaks([
-        row(each, learn_profile([*corrected[:place], *corrected[place + 1 :]], prior) if several else learned)
+        row(each, learn([*corrected[:place], *corrected[place + 1 :]]) if several else learned)
         for place, each in enumerate(corrected)
     ])  # fmt: skip
     count = sum(len(each.breaks) for each in corrected)

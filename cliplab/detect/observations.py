@@ -18,6 +18,7 @@ import numpy as np
 from adapters.errors import MediaError
 from adapters.records import Float32Array, Float64Array
 from adapters.system import read_regular_bytes, write_bytes_atomic
+from cliplab.detect.adapting import SHORT, Float16Array, no_features
 
 VERSION = 1
 GRID_SECONDS = 1.0
@@ -60,6 +61,8 @@ class Observations:
         key_times: float64 [N], when key frames that were looked at are shown, to look closer later.
         loudness: float32 [T], level of the sound of each step in dB of full scale; NaN where there is none, and empty
             where it was not observed.
+        features: float16 [T, 64], the model's features of each step in short (see ``adapting.short_features``); NaN
+            where they are unknown, and [0, 64] where they were not observed.
     """
 
     times: Float64Array
@@ -75,6 +78,7 @@ class Observations:
     exact: list[tuple[float, float]] = field(default_factory=list)
     key_times: Float64Array = field(default_factory=lambda: np.zeros(0))
     loudness: Float32Array = field(default_factory=lambda: np.zeros(0, np.float32))
+    features: Float16Array = field(default_factory=no_features)
 
     def __post_init__(self) -> None:
         steps, cuts = self.times.shape, self.cuts.shape
@@ -90,6 +94,8 @@ class Observations:
             raise ValueError(f"rows must be of {', '.join(ROWS)}, got {', '.join(unknown)}")
         if self.cut_strength.shape != cuts or len(self.cut_kinds) != len(self.cuts):
             raise ValueError("cut_strength and cut_kinds must be as long as cuts")
+        if len(self.features) not in (0, *steps) or self.features.ndim != 2:
+            raise ValueError(f"features must have shape {[*steps, SHORT]} or [0, {SHORT}], got {self.features.shape}")
         if not np.isfinite(self.cuts).all() or (np.diff(self.cuts) < 0).any():
             raise ValueError("cuts must be finite and increase")
 
@@ -120,6 +126,7 @@ class Observations:
             "exact": np.array(self.exact, "<f8").reshape(-1, 2),
             "key_times": self.key_times.astype("<f8"),
             "loudness": self.loudness.astype("<f4"),
+            "features": self.features.astype("<f2"),
         }
         arrays |= {f"row_{name}": values.astype("<f4") for name, values in self.rows.items()}
         head = {
@@ -182,6 +189,7 @@ def load_observations(path: str | Path) -> Observations:
             exact=_stretches(arrays["exact"]),
             key_times=arrays["key_times"],
             loudness=arrays["loudness"],
+            features=arrays.get("features", no_features()),  # files from before they were kept have none
         )
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror or error}). {advice}") from None
@@ -197,7 +205,7 @@ def _read_arrays(path: str | Path) -> dict[str, Any]:
             raise ValueError("it is larger than any recording's observations")
     with np.load(io.BytesIO(data), allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files}
-    if any(array.dtype.kind not in "fu" or array.size > _MOST_VALUES for array in arrays.values()):
+    if any(array.dtype.kind not in "fu" or array.shape[:1] > (_MOST_VALUES,) for array in arrays.values()):
         raise ValueError("it contains unknown arrays")
     return arrays
 

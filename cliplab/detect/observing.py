@@ -15,6 +15,7 @@ from adapters.errors import ConfigError, MediaError
 from adapters.inference import ClipFunction, FailedClip, read_ahead
 from adapters.media import Video, open_video
 from adapters.records import Clip, InputSpec, UInt8Array
+from cliplab.detect.adapting import Float16Array, short_features
 from cliplab.detect.gathering import HOLD_SECONDS, Seen, gather, join_stretches
 from cliplab.detect.logo import LogoFinder
 from cliplab.detect.looks import Looks
@@ -119,7 +120,9 @@ def watch(
     seen, by_frame = Seen(), adapter is not None and adapter.scores_frames
     spec = frame_spec(adapter)
     scorer = (
-        FrameScorer(adapter, index, seen.scores) if adapter is not None and index is not None and by_frame else None
+        FrameScorer(adapter, index, seen.scores, seen.features)
+        if adapter is not None and index is not None and by_frame
+        else None
     )
 
     def take(clips: Iterable[Clip], keys: bool) -> None:
@@ -164,15 +167,24 @@ def frame_spec(adapter: BaseModelAdapter | None) -> InputSpec:
 class FrameScorer:
     """Scores clips of one frame in batches. A frame on which the model fails has no score."""
 
-    def __init__(self, adapter: BaseModelAdapter, index: int, scores: list[tuple[float, float, float]]) -> None:
+    def __init__(
+        self,
+        adapter: BaseModelAdapter,
+        index: int,
+        scores: list[tuple[float, float, float]],
+        features: list[tuple[float, Float16Array]] | None = None,
+    ) -> None:
         """Begin with an empty batch.
 
         Args:
             adapter: The model.
             index: Of its label for ads.
             scores: (start, end, score) of each clip is appended.
+            features: (start, features) of each clip that has some is appended, as ``short_features`` returns them;
+                None: they are not wanted.
         """
-        self._predict, self._index, self._scores = ClipFunction(adapter.predict), index, scores
+        self._predict = ClipFunction(adapter.predict_with_features)
+        self._index, self._scores, self._features = index, scores, features
         self._batch: list[Clip] = []
 
     def add(self, clip: Clip) -> None:
@@ -186,7 +198,12 @@ class FrameScorer:
         batch, self._batch = self._batch, []
         results = self._predict(batch) if batch else []
         for clip, result in zip(batch, results, strict=True):
-            score = math.nan if isinstance(result, FailedClip) else float(result.scores[self._index])
+            score = math.nan
+            if not isinstance(result, FailedClip):
+                prediction, features = result
+                score = float(prediction.scores[self._index])
+                if features is not None and self._features is not None:
+                    self._features.append((clip.start, short_features(features)))
             self._scores.append((clip.start, clip.end, min(max(score, 0.0), 1.0) if math.isfinite(score) else math.nan))
 
 

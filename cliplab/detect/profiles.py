@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,21 @@ def read_profile(name: str | Path) -> BreakProfile:
     if Path(name).is_file():
         return load_break_profile(name)
     raise ConfigError(f"profile must be one of {', '.join(PROFILES)} or a file with a break_profile, got {str(name)!r}")
+
+
+def profile_for_model(profile: BreakProfile, model: str) -> tuple[BreakProfile, tuple[str, ...]]:
+    """A profile without its head where that reads the features of another model, and a note that says so.
+
+    Args:
+        profile: The profile.
+        model: The digest of the model that scores the pictures; "" without one.
+    """
+    head = profile.score_head
+    if head is None or head.model == model:
+        return profile, ()
+    which = "another model" if model else "a model, and none is given"
+    note = f"the profile's head was learned with {which}, so that it is left out"
+    return replace(profile, score_head=None), (note,)
 
 
 def _profile_in(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from cliplab.detect.break_decoder import AdBreak, decide_breaks
 from cliplab.detect.break_profile import BreakProfile
 from cliplab.detect.observations import VERSION, Observations, load_observations
 from cliplab.detect.observing import OnProgress, ad_index, observe
+from cliplab.detect.profiles import profile_for_model
 from cliplab.detect.refining import places_to_refine, refine
 from cliplab.detect.repeated import with_repetition
 from cliplab.detect.repetition import RepetitionIndex
@@ -120,6 +121,8 @@ def find_in_recording(path: str | Path, job: Job) -> Recording:
     Raises:
         MediaError: It cannot be read.
     """
+    profile, about_profile = profile_for_model(job.profile, job.digest)
+    job = replace(job, profile=profile)
     stored = _Stored(path, job)
     known = stored.load()
     observations, keys = known if known is not None else (None, None)
@@ -134,11 +137,9 @@ def find_in_recording(path: str | Path, job: Job) -> Recording:
             on_progress=job.on_progress,
         )
         observations = replace(observations, notes=(*observations.notes, *cues.notes))
-    closer = _closer(path, observations, keys, job)
+    closer, compared, breaks = _closer(path, observations, keys, job)
     if known is None or closer is not observations:
         stored.save(closer, keys)
-    compared = _compared(path, closer, job)
-    breaks = decide_breaks(compared, job.profile)
     return Recording(
         str(path),
         closer.duration_seconds,
@@ -146,23 +147,29 @@ def find_in_recording(path: str | Path, job: Job) -> Recording:
         tuple(closer.damaged),
         compared,
         _evidence(compared),
-        closer.notes,
+        (*closer.notes, *about_profile),
         remembered=closer is observations and known is not None,
     )
 
 
-def _closer(path: str | Path, observations: Observations, keys: Sequence[float], job: Job) -> Observations:
-    """The observations, exact wherever an edge may be."""
+def _closer(
+    path: str | Path, observations: Observations, keys: Sequence[float], job: Job
+) -> tuple[Observations, Observations, list[AdBreak]]:
+    """The observations, exact wherever an edge may be; the same with what other recordings show; and the breaks."""
     model = job.adapter
     index = None if model is None else ad_index(model, job.label)
+    compared = _compared(path, observations, job)
+    breaks = decide_breaks(compared, job.profile)
     for round_number in range(_ROUNDS):
-        edges = _edges(decide_breaks(_compared(path, observations, job), job.profile))
         # What the evidence alone suggests is looked at once; later only what the decoder came to.
-        places = places_to_refine(observations, edges, suggest=round_number == 0 and not observations.exact)
+        suggest = round_number == 0 and not observations.exact
+        places = places_to_refine(observations, _edges(breaks), suggest=suggest)
         if not places:
             break
         observations = refine(path, observations, places, keys, model, index, job.on_progress)
-    return observations
+        compared = _compared(path, observations, job)
+        breaks = decide_breaks(compared, job.profile)
+    return observations, compared, breaks
 
 
 def _edges(breaks: Sequence[AdBreak]) -> list[float]:

@@ -98,7 +98,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         ("slow-head", "did not answer within"),
         ("interim-answers", "did not answer within"),
         ("endless", "larger than 1 MB"),
-        ("short", "not sent whole"),
+        ("short", "not received completely"),
     ],
 )
 def test_what_is_sent_slowly_or_without_end_is_given_up(server: Any, path: str, word: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adapters.errors import MediaError
-from cliplab.detect.observations import Observations, load_observations
+from cliplab.detect.observations import Observations, _digest, load_observations
 from cliplab.detect.refining import places_to_refine
 from tests.support.observations import adverts, simulate
 
@@ -26,6 +26,7 @@ def observations(steps: int = 5, **changes: object) -> Observations:
         "damaged": [(2.0, 2.5)],
         "notes": ("no sound",),
         "exact": [(0.0, 2.0)],
+        "features": np.arange(steps * 64, dtype=np.float16).reshape(steps, 64),
     }
     return Observations(**(values | changes))  # type: ignore[arg-type]
 
@@ -34,13 +35,36 @@ def test_what_is_stored_comes_back(tmp_path):
     was = observations()
     was.save(tmp_path / "evening.npz")
     now = Observations.load(tmp_path / "evening.npz")
-    for name in ("times", "ad_scores", "cuts", "cut_strength"):
+    for name in ("times", "ad_scores", "cuts", "cut_strength", "features"):
         np.testing.assert_array_equal(getattr(now, name), getattr(was, name))
         assert getattr(now, name).dtype == getattr(was, name).dtype
     for name in ("cut_kinds", "duration_seconds", "damaged", "grid_seconds", "notes", "exact"):
         assert getattr(now, name) == getattr(was, name)
     assert list(now.rows) == list(was.rows)
     assert np.isnan(now.row("logo")).all()
+
+
+def test_a_file_from_before_features_were_kept_is_read(tmp_path, monkeypatch):
+    plain = observations(features=np.zeros((0, 64), np.float16))
+
+    with monkeypatch.context() as patch:  # as the version before wrote it: no such array, and none in the digest
+        patch.setattr("cliplab.detect.observations.np.savez_compressed", _savez_without_features)
+        patch.setattr("cliplab.detect.observations._digest", lambda head, arrays: _old_digest(head, arrays))
+        plain.save(tmp_path / "old.npz")
+    assert load_observations(tmp_path / "old.npz").features.shape == (0, 64)
+    with pytest.raises(ValueError, match="features"):
+        observations(features=np.zeros((3, 64), np.float16))
+
+
+_savez = np.savez_compressed
+
+
+def _savez_without_features(buffer, **arrays):
+    _savez(buffer, **{name: array for name, array in arrays.items() if name != "features"})
+
+
+def _old_digest(head, arrays):
+    return _digest(head, {name: array for name, array in arrays.items() if name != "features"})
 
 
 def test_every_damaged_byte_is_noticed(tmp_path):
