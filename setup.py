@@ -116,6 +116,8 @@ TEST = [
 TEST_ALL = [
     # The client of the storage in the tests; users add the one that they need. It asks for the fsspec of its version.
     "s3fs>=2025.3.0",
+    # MLflow's client of S3, which users add as well. Without a bound: s3fs decides about the version of botocore.
+    "boto3",
     # The reference that MoViNet is compared with; the library itself does without.
     "tf-models-official>=2.20,<2.21",
     "tritonclient[http]>=2.73",

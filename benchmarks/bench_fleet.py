@@ -5,11 +5,14 @@
 Each device is a task (a thread) with its own folder, state, connection and TUF metadata. The golden check runs in one
 of fifty devices of a process and is shared by digest in the others, since a thousand interpreters do not fit on one
 machine. ``--single`` measures one device by itself: the memory of ``cliplab device run``, and what it computes idle.
+``--cost`` measures processor time of a round and of an update, on the device's side and on the registry's: it holds on a
+busy machine too. ``--flood 10000`` sends this number of reports at once, each over a connection of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import random
@@ -18,6 +21,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,6 +46,8 @@ def main() -> None:
     parser.add_argument("--poll-seconds", type=float, default=10.0)
     parser.add_argument("--intervals", type=int, default=6, help="how long devices poll, in intervals")
     parser.add_argument("--single", action="store_true", help="one device: memory and idle processor time")
+    parser.add_argument("--cost", action="store_true", help="processor time of a round and of an update")
+    parser.add_argument("--flood", type=int, default=0, metavar="N", help="N reports at once")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -56,7 +62,14 @@ def main() -> None:
             init_keys(registry)
         promote(place, "1.0.0")
         with serving(place) as (url, process):
-            found = single(url, Path(folder), arguments) if arguments.single else fleet(url, place, process, arguments)
+            if arguments.single:
+                found = single(url, Path(folder), arguments)
+            elif arguments.cost:
+                found = cost(url, place, Path(folder), process, arguments)
+            elif arguments.flood:
+                found = flood(url, place, process, arguments.flood)
+            else:
+                found = fleet(url, place, process, arguments)
     print(json.dumps(found, indent=2))
 
 
@@ -116,7 +129,120 @@ def fleet(url: str, place: Path, server: subprocess.Popen[str], arguments: Any) 
         "golden_checks_run": sum(result["checks"] for result in results),
         "model_bytes": arguments.models[1].stat().st_size,
         "registry_processor_share": round((processor_seconds(server.pid) - cpu) / seconds, 3),
+        "devices_processor_share": round(sum(result["processor_seconds"] for result in results) / seconds, 3),
     }
+
+
+def cost(
+    url: str, place: Path, folder: Path, server: subprocess.Popen[str], arguments: Any
+) -> dict[str, float | int]:
+    """Processor milliseconds of idle rounds and of updates, with the checks shared as in the fleet."""
+    count, rounds = 50, 20
+    checks = Checks()
+    clients = [
+        DeviceClient(DeviceOptions(f"cost-{i}", url, folder / f"cost-{i}"), check=checks.of(1), machine=str(i))
+        for i in range(count)
+    ]
+    checks.of(1)(arguments.models[0], None)  # in a process of its own, once
+
+    def each() -> None:
+        for client in clients:
+            client._last_report = float("-inf")
+            done = client.round()
+            assert not done.problems, done.problems
+
+    def measured(times: int) -> tuple[float, float]:
+        own, other = time.process_time(), processor_seconds(server.pid)
+        for _ in range(times):
+            each()
+        share = times * count / 1000
+        return (time.process_time() - own) / share, (processor_seconds(server.pid) - other) / share
+
+    first = measured(1)
+    each()
+    idle = measured(rounds)
+    promote(place, "1.1.0")
+    update = measured(1)
+    for client in clients:
+        client.close()
+    whole = 2 * sum(idle) + sum(update)
+    return {
+        "first_contact_device_ms": round(first[0], 2),
+        "round_device_ms": round(idle[0], 2),
+        "round_registry_ms": round(idle[1], 2),
+        "update_device_ms": round(update[0], 2),
+        "update_registry_ms": round(update[1], 2),
+        "rounds": rounds * count,
+        "updates": count,
+        "model_bytes": arguments.models[1].stat().st_size,
+        # 1,000 devices, two rounds each and one update, on two cores, without the golden checks.
+        "seconds_for_1000_devices_on_two_cores": round(1000 * whole / 1000 / 2, 1),
+    }
+
+
+def flood(url: str, place: Path, server: subprocess.Popen[str], count: int) -> dict[str, Any]:
+    """Reports that all come in one moment, each until it is taken; and what the registry then has."""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    answers: Counter[str] = Counter()
+    waits: list[float] = []
+
+    async def post(number: int) -> tuple[str, float]:
+        body = json.dumps({"sequence": 1, "client": "c", "versions": {NAME: "1.0.0"}, "predictions": 9}).encode()
+        head = f"POST /devices/flood-{number}/reports HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        try:
+            reader, writer = await asyncio.open_connection(host, int(port))
+            try:
+                writer.write(head.encode() + body)
+                answer = (await reader.read()).decode("latin-1")
+            finally:
+                writer.close()
+        except OSError as error:
+            return type(error).__name__, 1.0
+        if not answer:
+            return "no answer", 1.0
+        lines = answer.partition("\r\n\r\n")[0].lower().splitlines()
+        retry = next((line.partition(":")[2] for line in lines if line.startswith("retry-after:")), "1")
+        return lines[0].split()[1], float(retry)
+
+    async def device(number: int) -> None:
+        began = time.monotonic()
+        while True:
+            status, retry = await post(number)
+            answers[status] += 1
+            if status == "200":
+                waits.append(time.monotonic() - began)
+                return
+            await asyncio.sleep(retry * (1 + random.random()))
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(device(number) for number in range(count)))
+
+    from adapters.hosts.http_server.protocol import raise_file_limit
+
+    raise_file_limit(count)
+    before, began = memory_peak(server.pid), time.monotonic()
+    cpu = processor_seconds(server.pid)
+    asyncio.run(all_of_them())
+    seconds = time.monotonic() - began
+    with open_registry(place) as registry, registry.engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT count(*) FROM rollout_reports").scalar()
+    waits.sort()
+    return {
+        "reports": count,
+        "stored": rows,
+        "answers": dict(answers),
+        "seconds": round(seconds, 2),
+        "seconds_until_taken": {"median": round(waits[len(waits) // 2], 2), "all": round(waits[-1], 2)},
+        "registry_peak_mb": {"before": round(before / 1e6, 1), "after": round(memory_peak(server.pid) / 1e6, 1)},
+        "registry_ms_per_report": round(1000 * (processor_seconds(server.pid) - cpu) / count, 2),
+    }
+
+
+def memory_peak(pid: int) -> int:
+    """The most memory that a process has had, in bytes."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
 def worker(url: str, first: int, count: int, poll_seconds: float, intervals: int) -> None:
@@ -150,13 +276,16 @@ def worker(url: str, first: int, count: int, poll_seconds: float, intervals: int
         while len(seen["1.0.0"]) < count:
             time.sleep(0.1)
         print("ready", flush=True)
+        cpu = time.process_time()
         end = time.monotonic() + intervals * poll_seconds
         while time.monotonic() < end and len(seen["1.1.0"]) < count:
             time.sleep(0.1)
         stop.set()
         for thread in threads:
             thread.join(60)
-    print(json.dumps({"updated": seen["1.1.0"], "checks": checks.run, **totals}), flush=True)
+        used = time.process_time() - cpu
+    found = {"updated": seen["1.1.0"], "checks": checks.run, "processor_seconds": used}
+    print(json.dumps({**found, **totals}), flush=True)
 
 
 class Checks:

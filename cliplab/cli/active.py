@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cliplab.cli.console import FAILED, bar, command, show, write_json
+from cliplab.cli.console import FAILED, bar, command, note, show, write_json
 from cliplab.cli.options import AsJson, TrustAdapters, arg, opt
 
 
@@ -22,7 +22,10 @@ def register(app: typer.Typer) -> None:
 
 def active_collect(
     model: Annotated[str, arg("MODEL", "A model directory (bundle) or a self-describing .tflite.")],
-    source: Annotated[str, arg("SOURCE", "A video, a folder of videos, or a scan's store (scan.db).")],
+    source: Annotated[
+        str,
+        arg("SOURCE", "A video, a folder of videos, a scan's store (scan.db), a camera such as /dev/video0, a URL, or -."),
+    ],
     output: Annotated[Path, opt("DIR", "Folder for the examples.", "-o", "--output")] = Path("hard_examples"),
     min_confidence: Annotated[float, opt("X", "Minimum confidence of a hard example.")] = 0.4,
     max_confidence: Annotated[float, opt("X", "Maximum confidence of a hard example.")] = 0.6,
@@ -32,13 +35,16 @@ def active_collect(
     window_seconds: Annotated[
         float | None, opt("S", "Length of each example, in seconds; default: the model's, or 2.")
     ] = None,
+    seconds: Annotated[
+        float | None, opt("S", "Stop after S seconds of a live source; default: at its end, or at Ctrl-C.")
+    ] = None,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> int | None:
     """Collect the clips that a model is unsure of, without near-duplicates.
 
-    Label them with `cliplab studio DIR`, then train with --additional-data DIR. Exits with 1 if a video could not be
-    read.
+    Label them with `cliplab studio DIR`, then train with --additional-data DIR. Those of a live source are written as
+    they come. Exits with 1 if a video could not be read.
     """
     from cliplab import rollout, scan
 
@@ -58,6 +64,8 @@ def active_collect(
             window_seconds=window_seconds,
             trust_adapters=trust_adapters or (),
             predictions=stored,
+            seconds=seconds,
+            on_note=note,
             on_progress=progress.video,
         )
     if as_json:

@@ -90,6 +90,10 @@ def device_run(
         Path | None,
         opt("FILE", "The registry's root.json, copied by hand; default: trust the first answer."),
     ] = None,
+    ca: Annotated[
+        Path | None,
+        opt("FILE", "PEM file of who signed the registry's certificate; default: the system's."),
+    ] = None,
     poll_seconds: Annotated[float, opt("S", "Time between two requests, in seconds.")] = 60,
     once: Annotated[bool, typer.Option("--once", help="Ask once, and exit with 1 if something failed.")] = False,
     as_json: AsJson = False,
@@ -113,6 +117,7 @@ def device_run(
         only=only or (),
         token_file=token_file,
         root=root,
+        ca=ca,
         poll_seconds=poll_seconds,
         once=once,
         on_round=on_round,

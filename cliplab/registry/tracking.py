@@ -158,6 +158,11 @@ def _translated(place: Place) -> Iterator[None]:
         yield
     except (MissingExtraError, StorageError):
         raise
+    except ModuleNotFoundError as error:  # MLflow imports the client of a storage when it is used
+        raise StorageError(
+            f"{place.settings.artifacts}: {error.name} is not installed and files there need it. Install it with: pip "
+            f"install {error.name}"
+        ) from error
     except Exception as error:  # MLflow raises its own errors, and those of its database and of its storage
         where = tracking_uri(place)
         shown = where.rpartition("@")[2] if "@" in where else where

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,10 @@ from adapters.base import BaseModelAdapter
 from adapters.errors import AdapterError, ConfigError, MediaError
 from adapters.inference import OnVideoProgress, open_model, predict_videos
 from adapters.inference import input_spec as windows_of
-from adapters.media import UnreadablePath, read_clip
+from adapters.media import UnreadablePath, is_live, read_clip
 from adapters.records import Clip, Prediction
 from cliplab.library import walk
+from cliplab.rollout.collecting_live import LiveChoice, OnNote, live_clips
 from cliplab.rollout.example_queue import ALIKE, MAX_BYTES, ExampleQueue, sampled, uncertain
 
 FloatArray = npt.NDArray[np.float64]
@@ -69,14 +72,17 @@ def active_collect(
     max_bytes: int = MAX_BYTES,
     trust_adapters: Sequence[str] = (),
     predictions: Iterable[Prediction] | None = None,
+    seconds: float | None = None,
     on_progress: OnVideoProgress | None = None,
+    on_note: OnNote | None = None,
 ) -> CollectReport:
     """Keep the examples of videos that are most worth a label, as pictures or short videos that the studio opens.
 
     Run again with the same folder, it adds what is new.
 
     Args:
-        source: A video, a folder of videos, or the name of what ``predictions`` come from.
+        source: A video, a folder of videos, or the name of what ``predictions`` come from; or a live source: ``-`` for
+            stdin, a device or a URL, whose examples are written as they come.
         model: A saved model.
         output: The folder of examples; see ``ExampleQueue``.
         min_confidence: The lowest confidence of a hard example: the highest score, or that of ``label``.
@@ -89,10 +95,13 @@ def active_collect(
         trust_adapters: Adapters of other packages that the model may name.
         predictions: Predictions of the model that were made before, such as ``cliplab.scan.stored_predictions``; None
             predicts on the videos of ``source``.
+        seconds: How much of a live source is read; None for all of it.
         on_progress: Called for each video.
+        on_note: Called with a sentence about damage and stalls of a live source.
 
     Raises:
         ConfigError: A limit is out of range, or the model does not know the label.
+        MediaError: A live source cannot be opened.
         StorageError: The folder cannot be written.
     """
     uncertain([], min_confidence, max_confidence)
@@ -103,6 +112,13 @@ def active_collect(
     spec = adapter.input_spec
     if window_seconds is None and spec.window_seconds is None:
         window_seconds = 2.0
+    live = predictions is None and is_live(str(source))
+    if seconds is not None and not live:
+        raise ConfigError(f"--seconds is for a live source (a camera, a URL or -), and {source} is not one")
+    rules = _Rules(min_confidence, max_confidence, sample_rate, label)
+    if live:
+        choice = LiveChoice(ExampleQueue(Path(output), max_bytes=max_bytes), limit)
+        return _collect_live(adapter, str(source), str(model), rules, choice, window_seconds, seconds, on_note)
     failed: list[str] = []
     if predictions is None:
         predictions = _predicted(adapter, source, window_seconds, failed, on_progress)
@@ -112,9 +128,9 @@ def active_collect(
     for prediction in predictions:
         videos.add(prediction.source)
         counts["predictions"] += 1
-        if uncertain(prediction.scores, min_confidence, max_confidence, _place(prediction, label)):
+        if rules.hard(prediction):
             counts["uncertain"] += 1
-            if sampled(f"{Path(prediction.source).name}:{prediction.start:.3f}", sample_rate):
+            if rules.chosen(prediction):
                 found.append(prediction)
     found = found[:_MOST_CANDIDATES]
     readable, rows, problems = _embedded(adapter, found, window_seconds)
@@ -130,6 +146,57 @@ def active_collect(
     duplicates = len(rows) - len(chosen) if len(chosen) < limit else 0
     sizes = {"sampled": len(found), "alike": duplicates, "kept": kept}
     return CollectReport(str(output), len(videos), **counts, **sizes, failed=tuple(failed))
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """Which predictions are hard examples."""
+
+    min_confidence: float
+    max_confidence: float
+    sample_rate: float
+    label: str | None
+
+    def hard(self, prediction: Prediction) -> bool:
+        """Whether its confidence lies between the limits."""
+        place = _place(prediction, self.label)
+        return uncertain(prediction.scores, self.min_confidence, self.max_confidence, place)
+
+    def chosen(self, prediction: Prediction) -> bool:
+        """Whether chance chooses it."""
+        return sampled(f"{Path(prediction.source).name}:{prediction.start:.3f}", self.sample_rate)
+
+
+def _collect_live(
+    adapter: BaseModelAdapter,
+    source: str,
+    model: str,
+    rules: _Rules,
+    choice: LiveChoice,
+    window_seconds: float | None,
+    seconds: float | None,
+    on_note: OnNote | None,
+) -> CollectReport:
+    """Follow a live source; an example is on the disk before the next window is looked at."""
+    counts = {"predictions": 0, "uncertain": 0, "sampled": 0}
+    # Chance by the time in the source alone would choose the same windows of each day.
+    began = f"{time.time():.0f}"
+    spec = _spec(adapter, window_seconds)
+    if spec.window_seconds is None:
+        spec = spec.with_windows(spec.n_frames / spec.fps if spec.fps else 2.0, None)
+    for clip in live_clips(source, spec, seconds, on_note or (lambda text: None)):
+        [prediction] = adapter.predict([clip])
+        prediction = replace(prediction, source=prediction.source or source)
+        counts["predictions"] += 1
+        if not rules.hard(prediction):
+            continue
+        counts["uncertain"] += 1
+        if not rules.chosen(replace(prediction, source=f"{began}-{Path(source).name}")):
+            continue
+        counts["sampled"] += 1
+        row = np.asarray(adapter.embed([clip])[0], np.float64)
+        choice.offer(row, _facts(prediction, rules.label, model), partial(encoded, clip))
+    return CollectReport(str(choice.queue.folder), 1, **counts, alike=choice.alike, kept=choice.kept)
 
 
 def diverse(rows: FloatArray, limit: int) -> list[int]:

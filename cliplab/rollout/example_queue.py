@@ -61,6 +61,11 @@ class ExampleQueue:
             raise ConfigError(f"{folder}: limits of examples must be at least 1, got {max_bytes} and {max_examples}")
         self._folder, self._max_bytes, self._max_examples = folder, max_bytes, max_examples
 
+    @property
+    def folder(self) -> Path:
+        """Where they are kept."""
+        return self._folder
+
     def __len__(self) -> int:
         return len(self._names())
 
@@ -80,20 +85,26 @@ class ExampleQueue:
             ConfigError: The suffix or facts are not allowed.
             StorageError: It cannot be written.
         """
+        return self.put_named(data, suffix, facts, embedding) is not None
+
+    def put_named(
+        self, data: bytes, suffix: str, facts: Mapping[str, Any], embedding: npt.ArrayLike | None = None
+    ) -> str | None:
+        """As ``put``, and returns the example's name; None where it is not kept."""
         if suffix not in _SUFFIXES:
             raise ConfigError(f"an example must be one of {', '.join(_SUFFIXES)}, got {suffix!r:.40}")
         digest = hashlib.sha256(data).hexdigest()[:16]
         direction = _direction(embedding)
         for waiting in self.waiting():
             if waiting.name.endswith(digest) or _alike(direction, waiting.facts.get("direction")):
-                return False
+                return None
         try:
             content = dict(facts) | {"direction": direction, "bytes": len(data), "suffix": suffix}
             text = json_text(content)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"facts of an example must be JSON values ({error})") from error
         if len(data) > self._max_bytes or len(text) > _MAX_FACTS:
-            return False
+            return None
         name = f"{time.time_ns():020d}-{digest}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +112,7 @@ class ExampleQueue:
             raise storage_error(self._folder, error) from error
         write_bytes_atomic(self._folder / f"{name}{suffix}", data)
         write_bytes_atomic(self._folder / f"{name}.json", text.encode())
-        return name not in self._trim()
+        return None if name in self._trim() else name
 
     def waiting(self) -> Iterator[QueuedExample]:
         """Yield the examples, the oldest first; what is damaged is removed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint
 
 METADATA = MetaData()
+VERSION_TABLE = "rollout_version"
 
 # Raw reports of the last days, for people; decisions read the sums.
 REPORTS = Table(
@@ -115,5 +116,5 @@ MEMBERS = Table(
     Column("silent_at", Float(53)),
 )
 
+# The version that databases of cliplab 0.2 and before have; Alembic keeps it in VERSION_TABLE since.
 FACTS = Table("rollout_facts", METADATA, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
-VERSION = "1"

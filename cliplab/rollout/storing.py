@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from adapters.errors import StorageError
+from cliplab.rollout.migrating import HEAD, bring_up, version_of
 from cliplab.rollout.report import MAX_LABELS, DeviceReport, ReportError
-from cliplab.rollout.schema import DEVICES, FACTS, HISTOGRAMS, METADATA, REPORTS, SUMS, VERSION
+from cliplab.rollout.schema import DEVICES, HISTOGRAMS, REPORTS, SUMS, VERSION_TABLE
 
 HOUR, DAY = 3600.0, 86400.0
 # Raw reports are kept this long, also so that a repeated one is known; the sums stay.
 KEPT_SECONDS = 30 * DAY
-_ADDED = ("predictions", "errors", "golden_failures", "restarts")
+_ADDED = ("reports", "predictions", "errors", "golden_failures", "restarts", "labelled", "correct")
+_SUMS_KEY = ("model", "version", "device", "hour")
+_HISTOGRAMS_KEY = ("model", "version", "device", "day")
+# Reports for which the database is asked at once: four values each, below what every SQLite takes in one statement.
+_CHUNK = 200
 _LOCK = 7234157  # PostgreSQL's advisory lock of whoever writes rollouts
 
 
@@ -41,7 +46,7 @@ class StoredReport:
 
 
 def make_tables(engine: Engine) -> None:
-    """Make the tables of rollouts where they are missing.
+    """Make the tables of rollouts where they are missing, and bring older ones to this version.
 
     Args:
         engine: Of the registry's database.
@@ -49,15 +54,11 @@ def make_tables(engine: Engine) -> None:
     Raises:
         StorageError: They are of a later version, or cannot be made.
     """
+    with engine.connect() as connection:
+        if sa.inspect(connection).has_table(VERSION_TABLE) and version_of(connection) == HEAD:
+            return
     with writing(engine) as connection:
-        METADATA.create_all(connection, checkfirst=True)
-        found = connection.execute(sa.select(FACTS.c.value).where(FACTS.c.name == "version")).scalar()
-        if found is None:
-            connection.execute(sa.insert(FACTS).values(name="version", value=VERSION))
-        elif found != VERSION:
-            raise StorageError(
-                f"the tables of rollouts have version {found}; this cliplab knows {VERSION}. Update cliplab"
-            )
+        bring_up(connection, engine)
 
 
 @contextmanager
@@ -117,12 +118,16 @@ def store_reports(
     at = time.time() if now is None else now
     stored: list[StoredReport] = []
     refused: list[ReportError] = []
+    waiting = list(reports)
     with writing(engine) as connection:
-        for report in reports:
-            try:
-                stored.append(_store(connection, report, at))
-            except ReportError as error:
-                refused.append(error)
+        for first in range(0, len(waiting), _CHUNK):
+            batch = _Batch(connection, waiting[first : first + _CHUNK], at)
+            for report in waiting[first : first + _CHUNK]:
+                try:
+                    stored.append(batch.take(report))
+                except ReportError as error:
+                    refused.append(error)
+            batch.write()
     return stored, refused
 
 
@@ -142,102 +147,153 @@ def forget_reports(engine: Engine, now: float | None = None) -> int:
         return int(done.rowcount)
 
 
-def _store(connection: Connection, report: DeviceReport, at: float) -> StoredReport:
-    content = json.dumps(asdict(report), sort_keys=True)
-    known = connection.execute(
-        sa.select(REPORTS.c.content).where(
-            REPORTS.c.device == report.device,
-            REPORTS.c.client == report.client,
-            REPORTS.c.sequence == report.sequence,
+class _Batch:
+    """Reports that are stored together: few statements for many reports, which is what a fleet of thousands needs.
+
+    Args:
+        connection: A transaction of ``writing``.
+        reports: At most ``_CHUNK``.
+        at: The server's time.
+    """
+
+    def __init__(self, connection: Connection, reports: Sequence[DeviceReport], at: float) -> None:
+        self._connection, self._at = connection, at
+        columns = (REPORTS.c.device, REPORTS.c.client, REPORTS.c.sequence)
+        keys = {(report.device, report.client, report.sequence) for report in reports}
+        known = sa.select(*columns, REPORTS.c.content).where(sa.tuple_(*columns).in_(keys))
+        self._contents = {tuple(row[:3]): str(row[3]) for row in connection.execute(known)}
+        names = {report.device for report in reports}
+        rows = connection.execute(sa.select(DEVICES).where(DEVICES.c.device.in_(names))).mappings()
+        self._devices: dict[str, dict[str, Any]] = {row["device"]: dict(row) for row in rows}
+        self._old = set(self._devices)
+        self._inserted: list[dict[str, Any]] = []
+        self._sums: dict[tuple[Any, ...], dict[str, int]] = {}
+        self._histograms: dict[tuple[Any, ...], list[DeviceReport]] = {}
+
+    def take(self, report: DeviceReport) -> StoredReport:
+        """Count a report, unless it was counted before."""
+        # As asdict gives it, without its copies.
+        content = json.dumps(vars(report), sort_keys=True)
+        key = (report.device, report.client, report.sequence)
+        known = self._contents.get(key)
+        if known is not None:
+            if known != content:
+                raise ReportError(
+                    f"device {report.device!r}: report {report.sequence} was stored before with other values. A client "
+                    "must number each report once; if a second device has this name, rename one of them"
+                )
+            return StoredReport(report.device, report.sequence, False)
+        self._contents[key] = content
+        warning, counted = self._seen(report)
+        self._inserted.append(
+            {
+                "device": report.device,
+                "client": report.client,
+                "sequence": report.sequence,
+                "received": self._at,
+                "content": content,
+            }
         )
-    ).scalar()
-    if known is not None:
-        if known != content:
-            raise ReportError(
-                f"device {report.device!r}: report {report.sequence} was stored before with other values. A client "
-                "must number each report once; if a second device has this name, rename one of them"
-            )
-        return StoredReport(report.device, report.sequence, False)
-    warning, counted = _seen(connection, report, at)
-    connection.execute(
-        sa.insert(REPORTS).values(
-            device=report.device, client=report.client, sequence=report.sequence, received=at, content=content
-        )
-    )
-    if counted:
-        for model, version in report.versions.items():
-            _add(connection, report, model, version, at)
-    return StoredReport(report.device, report.sequence, True, warning)
+        if counted:
+            for model, version in report.versions.items():
+                self._add(report, model, version)
+        return StoredReport(report.device, report.sequence, True, warning)
+
+    def write(self) -> None:
+        """Write what was taken, in the transaction."""
+        if not self._inserted:
+            return
+        connection = self._connection
+        connection.execute(sa.insert(REPORTS), self._inserted)
+        touched = {item["device"]: self._devices[item["device"]] for item in self._inserted}
+        fresh = [row for name, row in touched.items() if name not in self._old]
+        if fresh:
+            connection.execute(sa.insert(DEVICES), fresh)
+        again = [{**row, "its_name": name} for name, row in touched.items() if name in self._old]
+        if again:
+            changed = [name for name in again[0] if name not in ("device", "its_name", "first_seen")]
+            statement = sa.update(DEVICES).where(DEVICES.c.device == sa.bindparam("its_name"))
+            connection.execute(statement.values({name: sa.bindparam(name) for name in changed}), again)
+        if self._sums:
+            rows = [{**dict(zip(_SUMS_KEY, key, strict=True)), **values} for key, values in self._sums.items()]
+            connection.execute(_adding(connection), rows)
+        if self._histograms:
+            self._write_histograms()
+
+    def _seen(self, report: DeviceReport) -> tuple[str | None, bool]:
+        """Note that the device lives. A warning for whoever sent the report, and whether the report counts."""
+        values: dict[str, Any] = {
+            "client": report.client,
+            "last_seen": self._at,
+            "sequence": report.sequence,
+            "versions": json.dumps(dict(report.versions), sort_keys=True),
+            "disk_free_bytes": report.disk_free_bytes,
+            "temperature_celsius": report.temperature_celsius,
+        }
+        row = self._devices.get(report.device)
+        if row is None:
+            fresh = {"device": report.device, "first_seen": self._at, "previous_client": None, "cloned_at": None}
+            self._devices[report.device] = fresh | values
+            return None, True
+        warning, counted = None, True
+        if row["client"] != report.client:
+            values["previous_client"] = row["client"]
+            # A new installation replaces the old one for good; two devices of one name take turns.
+            if row["previous_client"] == report.client:
+                values["cloned_at"] = self._at
+                warning = (
+                    f"two devices are named {report.device!r} (clients {report.client!r} and {row['client']!r}). Rename "
+                    "one of them: cliplab device run --name"
+                )
+        elif row["cloned_at"] is not None and self._at - row["cloned_at"] < 24 * HOUR:
+            warning = f"two devices are named {report.device!r}. Rename one of them: cliplab device run --name"
+        elif report.sequence <= row["sequence"] - 1_000_000:
+            counted = False  # a number from before the kept reports: it may have been counted long ago
+        row.update(values)
+        return warning, counted
+
+    def _add(self, report: DeviceReport, model: str, version: str) -> None:
+        """Add a report to the sums of its device and version."""
+        own = (model, version, report.device)
+        sums = self._sums.setdefault((*own, int(self._at // HOUR)), dict.fromkeys(_ADDED, 0))
+        for name in _ADDED:
+            sums[name] += 1 if name == "reports" else (getattr(report, name) or 0)
+        if any(report.latency_ms) or any(map(any, report.scores.values())):
+            self._histograms.setdefault((*own, int(self._at // DAY)), []).append(report)
+
+    def _write_histograms(self) -> None:
+        columns = [HISTOGRAMS.c[name] for name in _HISTOGRAMS_KEY]
+        wanted = sa.select(HISTOGRAMS).where(sa.tuple_(*columns).in_(list(self._histograms)))
+        known = {tuple(row[:4]): row for row in self._connection.execute(wanted)}
+        rows: dict[bool, list[dict[str, Any]]] = {True: [], False: []}
+        for key, reports in self._histograms.items():
+            row = known.get(key)
+            latency: list[float] = json.loads(row.latency) if row else []
+            scores: dict[str, list[float]] = json.loads(row.scores) if row else {}
+            for report in reports:
+                latency = _plus(latency, list(report.latency_ms))
+                for label, counts in report.scores.items():
+                    if label in scores or len(scores) < MAX_LABELS:
+                        scores[label] = _plus(scores.get(label, []), list(counts))
+            values = {f"its_{name}": value for name, value in zip(_HISTOGRAMS_KEY, key, strict=True)}
+            rows[row is not None].append({**values, "latency": json.dumps(latency), "scores": json.dumps(scores)})
+        if rows[False]:
+            fresh = [{name.removeprefix("its_"): value for name, value in row.items()} for row in rows[False]]
+            self._connection.execute(sa.insert(HISTOGRAMS), fresh)
+        if rows[True]:
+            where = (HISTOGRAMS.c[name] == sa.bindparam(f"its_{name}") for name in _HISTOGRAMS_KEY)
+            values = {name: sa.bindparam(name) for name in ("latency", "scores")}
+            self._connection.execute(sa.update(HISTOGRAMS).where(*where).values(values), rows[True])
 
 
-def _seen(connection: Connection, report: DeviceReport, at: float) -> tuple[str | None, bool]:
-    """Note that the device lives. A warning for whoever sent the report, and whether the report counts."""
-    row = connection.execute(sa.select(DEVICES).where(DEVICES.c.device == report.device)).first()
-    values: dict[str, Any] = {
-        "client": report.client,
-        "last_seen": at,
-        "sequence": report.sequence,
-        "versions": json.dumps(dict(report.versions), sort_keys=True),
-        "disk_free_bytes": report.disk_free_bytes,
-        "temperature_celsius": report.temperature_celsius,
-    }
-    if row is None:
-        connection.execute(sa.insert(DEVICES).values(device=report.device, first_seen=at, **values))
-        return None, True
-    warning = None
-    counted = True
-    if row.client != report.client:
-        values["previous_client"] = row.client
-        # A new installation replaces the old one for good; two devices of one name take turns.
-        if row.previous_client == report.client:
-            values["cloned_at"] = at
-            warning = (
-                f"two devices are named {report.device!r} (clients {report.client!r} and {row.client!r}). Rename "
-                "one of them: cliplab device run --name"
-            )
-    elif row.cloned_at is not None and at - row.cloned_at < 24 * HOUR:
-        warning = f"two devices are named {report.device!r}. Rename one of them: cliplab device run --name"
-    elif report.sequence <= row.sequence - 1_000_000:
-        counted = False  # a number from before the kept reports: it may have been counted long ago
-    connection.execute(sa.update(DEVICES).where(DEVICES.c.device == report.device).values(**values))
-    return warning, counted
+def _adding(connection: Connection) -> Any:
+    """The statement that adds to a row of sums, or makes it."""
+    from sqlalchemy.dialects import postgresql, sqlite
 
-
-def _add(connection: Connection, report: DeviceReport, model: str, version: str, at: float) -> None:
-    """Add a report to the sums of its device and version."""
-    own = {"model": model, "version": version, "device": report.device}
-    key = own | {"hour": int(at // HOUR)}
-    row = _row(connection, SUMS, key)
-    values = {name: getattr(report, name) + (getattr(row, name) if row else 0) for name in _ADDED}
-    values |= {
-        "reports": 1 + (row.reports if row else 0),
-        "labelled": (report.labelled or 0) + (row.labelled if row else 0),
-        "correct": (report.correct or 0) + (row.correct if row else 0),
-    }
-    _put(connection, SUMS, key, values, row is not None)
-    if not report.latency_ms and not report.scores:
-        return
-    key = own | {"day": int(at // DAY)}
-    row = _row(connection, HISTOGRAMS, key)
-    latency = _plus(json.loads(row.latency) if row else [], list(report.latency_ms))
-    scores: dict[str, list[float]] = json.loads(row.scores) if row else {}
-    for label, counts in report.scores.items():
-        if label in scores or len(scores) < MAX_LABELS:
-            scores[label] = _plus(scores.get(label, []), list(counts))
-    values = {"latency": json.dumps(latency), "scores": json.dumps(scores)}
-    _put(connection, HISTOGRAMS, key, values, row is not None)
-
-
-def _row(connection: Connection, table: sa.Table, key: dict[str, Any]) -> Any:
-    return connection.execute(sa.select(table).where(*(table.c[name] == value for name, value in key.items()))).first()
-
-
-def _put(connection: Connection, table: sa.Table, key: dict[str, Any], values: dict[str, Any], known: bool) -> None:
-    if known:
-        where = (table.c[name] == value for name, value in key.items())
-        connection.execute(sa.update(table).where(*where).values(**values))
-    else:
-        connection.execute(sa.insert(table).values(**key, **values))
+    insert = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = insert(SUMS)
+    added = {name: SUMS.c[name] + statement.excluded[name] for name in _ADDED}
+    return statement.on_conflict_do_update(index_elements=list(_SUMS_KEY), set_=added)
 
 
 def _plus(one: list[float], other: list[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""An S3 on loopback over a folder, for the unmodified client: lists, headers and ranges are what reading takes."""
+"""An S3 on loopback over a folder, for the unmodified client: lists, headers, ranges, and uploads in one piece."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from cliplab.library import storage
 
 @dataclass
 class Bucket:
-    """folder: the objects of s3://library/. failing: names that get an error for an answer. sent: bytes of each."""
+    """folder: the objects of s3://library/. failing: names that get an error for an answer, or "PUT" for every upload.
+    sent: bytes of each."""
 
     folder: Path
     url: str = ""
@@ -43,6 +44,14 @@ class Bucket:
         patch.setattr("s3fs.S3FileSystem.retries", 1)  # its own, with pauses that grow, on top of those
         storage._filesystem.cache_clear()
 
+    def announce_to_boto3(self, patch: pytest.MonkeyPatch) -> None:
+        """As ``announce``, for MLflow, which reads and writes with boto3."""
+        self.announce(patch)
+        patch.setenv("MLFLOW_S3_ENDPOINT_URL", self.url)
+        patch.setenv("AWS_MAX_ATTEMPTS", "1")
+        # Checksums in the trailer of a chunked body are what this server does not read.
+        patch.setenv("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[Bucket]:
@@ -62,6 +71,16 @@ class _Handler(BaseHTTPRequestHandler):
         if bucket != "library":
             return self._answer(404, b"<Error><Code>NoSuchBucket</Code></Error>")
         return self._list(query) if not key else self._object(key, with_body=True)
+
+    def do_PUT(self) -> None:
+        key = unquote(urlparse(self.path).path).lstrip("/").partition("/")[2]
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        if key in self.server.bucket.failing or "PUT" in self.server.bucket.failing:
+            return self._answer(503, b"<Error><Code>ServiceUnavailable</Code><Message>try later</Message></Error>")
+        path = self.server.bucket.folder / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return self._answer(200, b"", {"ETag": _describe(path)["ETag"]})
 
     def do_HEAD(self) -> None:
         self._object(unquote(urlparse(self.path).path).lstrip("/").partition("/")[2], with_body=False)

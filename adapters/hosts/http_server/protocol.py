@@ -8,6 +8,7 @@ waited longest for its client, so that clients that open many and send little ke
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any
 
@@ -18,6 +19,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 STALL_TIMEOUT_SECONDS = 10.0
 # Limit for the next bytes of an answer to be read, and for all of it.
 UNREAD_SECONDS, UNREAD_TOTAL_SECONDS = 10.0, 60.0
+_LATER = "Retry-After: 10\r\n"
 
 
 class _UnreadGuard(asyncio.Protocol):
@@ -115,10 +117,10 @@ class GuardedProtocol(_UnreadGuard, H11Protocol):
         """Answer in the host's error format if the received data is not HTTP."""
         self._answer_and_close("400 Bad Request", msg)
 
-    def _answer_and_close(self, status: str, message: str) -> None:
+    def _answer_and_close(self, status: str, message: str, header: str = "") -> None:
         body = json.dumps({"error": message}).encode()
         head = (
-            f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n"
+            f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nConnection: close\r\n{header}"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         if self.transport.is_closing():
@@ -136,7 +138,7 @@ class GuardedProtocol(_UnreadGuard, H11Protocol):
         if others:
             min(others, key=lambda item: item._active).transport.abort()
         else:
-            self._answer_and_close("503 Service Unavailable", "all connections are in use. Try again later")
+            self._answer_and_close("503 Service Unavailable", "all connections are in use. Try again later", _LATER)
 
     def waits_for_client(self, body: bool = True) -> bool:
         """Whether the client has to send something before anything can be answered.
@@ -185,3 +187,23 @@ def max_connections(wanted: int) -> int:
         return wanted
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return wanted if soft == resource.RLIM_INFINITY else max(16, min(wanted, soft // 2))
+
+
+def raise_file_limit(connections: int) -> None:
+    """Let this process open as many files as this number of connections needs, as far as the system allows.
+
+    The usual limit of 1,024 is one that a program may raise itself; without this, a fleet of 1,000 devices would take
+    each other's connections.
+
+    Args:
+        connections: The number that ``max_connections`` is asked for.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * connections if hard == resource.RLIM_INFINITY else min(2 * connections, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

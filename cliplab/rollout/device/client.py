@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import threading
 import time
@@ -11,14 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import AdapterError, ConfigError
+from adapters.errors import AdapterError, ConfigError, StorageError
 from adapters.system import file_lock
 from cliplab.rollout.assignment import assigned
 from cliplab.rollout.device.connection import RegistryConnection
 from cliplab.rollout.device.errors import DeviceError, UnreachableError
 from cliplab.rollout.device.examples import examples_of, send_examples
 from cliplab.rollout.device.golden_check import check_model
-from cliplab.rollout.device.installed import PRIVATE, InstalledModel, model_folders
+from cliplab.rollout.device.installed import PRIVATE, model_folders
 from cliplab.rollout.device.report_queue import ReportQueue
 from cliplab.rollout.device.state import DeviceState
 from cliplab.rollout.device.telemetry import Telemetry
@@ -45,6 +46,7 @@ class DeviceOptions:
         token: The device's token; None for none.
         root: The registry's root.json, brought here by another way; None trusts that of the first contact.
         poll_seconds: Time between two rounds; each waits a random part less, so that a fleet spreads.
+        ca: PEM file of the certificates that may sign the registry's, for https; None for those of the system.
 
     Raises:
         ConfigError: A value is not allowed.
@@ -58,6 +60,7 @@ class DeviceOptions:
     token: str | None = None
     root: Path | None = None
     poll_seconds: float = POLL_SECONDS
+    ca: Path | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.poll_seconds <= 24 * 3600:
@@ -145,7 +148,7 @@ class DeviceClient:
     ) -> None:
         self.options = options
         private = options.models / PRIVATE
-        self._connection = RegistryConnection(options.registry, options.token)
+        self._connection = RegistryConnection(options.registry, options.token, ca=options.ca)
         private.mkdir(parents=True, exist_ok=True)
         self._state = DeviceState(private, options.name, machine)
         self._warnings: list[str] = list(self._state.notices)
@@ -161,8 +164,10 @@ class DeviceClient:
         self._reported: dict[str, str] = {}
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection, and leave the state to the next client of this folder."""
         self._connection.close()
+        with contextlib.suppress(StorageError):  # then the next one leaves out some numbers
+            self._state.close()
 
     def round(self) -> Round:
         """Verify, update, report: once. Nothing that goes wrong changes the models in use.
@@ -182,9 +187,9 @@ class DeviceClient:
                 queue = examples_of(self.options.models)
                 work.examples = send_examples(queue, self._connection, self.options.name, self._warnings.append)
         with _noted(work):
-            self._state.save()
+            self._state.save_changes()
         for name in model_folders(self.options.models):
-            current = InstalledModel(self.options.models, name).current()
+            current = self._updater.installed(name).current()
             work.models.setdefault(name, UpdateResult(current.version if current else None, "none"))
         warnings, self._warnings[:] = tuple(self._warnings), []
         return Round(
@@ -268,7 +273,7 @@ class DeviceClient:
         pace = self.options.poll_seconds / 2 if work.reachable else OFFLINE_REPORT_SECONDS
         due = now - self._last_report >= pace or versions != self._reported or self._telemetry.has_events
         if due:
-            self._telemetry.make(versions)
+            self._telemetry.make(versions, online=work.reachable)
             self._last_report, self._reported = now, versions
         if work.reachable:
             work.sent = self._telemetry.send(self._connection)
@@ -276,7 +281,7 @@ class DeviceClient:
     def _versions(self) -> dict[str, str]:
         found = {}
         for name in model_folders(self.options.models):
-            current = InstalledModel(self.options.models, name).current()
+            current = self._updater.installed(name).current()
             if current is not None:
                 found[name] = current.version
                 self._telemetry.remember_version(current.sha256, current.version)

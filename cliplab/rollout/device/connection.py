@@ -10,15 +10,16 @@ import contextlib
 import http.client
 import socket
 import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from adapters.errors import ConfigError
-from cliplab.rollout.device.errors import UnreachableError
+from cliplab.rollout.device.deadlines import Deadline
+from cliplab.rollout.device.errors import TooLongError, UnreachableError
 
 BLOCK_BYTES = 64 * 1024
 # A head or a small body must be complete after this time, whatever arrives in between.
@@ -50,12 +51,12 @@ class RegistryConnection:
     Args:
         url: The registry's address, such as https://models.example.org or http://127.0.0.1:8470.
         token: Shown with each request; None for none.
+        ca: PEM file of the certificates that may sign the registry's, for https; None for those of the system.
         small_seconds: Time for an answer other than a file.
         min_bytes_per_second: A file that arrives slower than this on average, after ``small_seconds``, is given up.
 
-    Attributes:
-        server_time: What the registry's last answer gives as its time, seconds since 1970; unsigned, so only for
-            messages.
+    Raises:
+        ConfigError: The address is not one of a registry, or the certificates cannot be read.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class RegistryConnection:
         url: str,
         token: str | None = None,
         *,
+        ca: Path | None = None,
         small_seconds: float = SMALL_SECONDS,
         min_bytes_per_second: float = MIN_BYTES_PER_SECOND,
     ) -> None:
@@ -85,9 +87,21 @@ class RegistryConnection:
         self.url = url.rstrip("/")
         self._host, self._secure, self._path = parts.hostname, parts.scheme == "https", parts.path.rstrip("/")
         self._token = token
+        self._context = _trusting(ca, self._secure)
         self._small_seconds, self._min_speed = small_seconds, min_bytes_per_second
         self._connection: http.client.HTTPConnection | None = None
-        self.server_time: float | None = None
+        self._date: str | None = None
+
+    @property
+    def server_time(self) -> float | None:
+        """What the registry's last answer gives as its time, seconds since 1970; None where it gives none.
+
+        It is unsigned, so only for messages.
+        """
+        try:
+            return None if self._date is None else parsedate_to_datetime(self._date).timestamp()
+        except (TypeError, ValueError, OverflowError):
+            return None
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
@@ -95,17 +109,18 @@ class RegistryConnection:
             self._connection.close()
             self._connection = None
 
-    def get(self, path: str, max_bytes: int) -> Answer:
+    def get(self, path: str, max_bytes: int, headers: Mapping[str, str] | None = None) -> Answer:
         """Read one small answer.
 
         Args:
             path: Below the registry's address, such as "tuf/metadata/timestamp.json".
             max_bytes: The longest body that is read.
+            headers: Further headers. With If-None-Match, the answer's status may be 304.
 
         Raises:
             UnreachableError: There is no answer, it is too slow or too long, or its status is 400 or above.
         """
-        with self.open("GET", path) as response:
+        with self.open("GET", path, headers=headers) as response:
             return Answer(response.status, b"".join(self.blocks(response, max_bytes)), _lower(response))
 
     def post(self, path: str, body: bytes, content_type: str) -> Answer:
@@ -149,19 +164,20 @@ class RegistryConnection:
             with self._deadline(limit) as late:
                 try:
                     response = self._send(method, path, headers or {}, body)
-                    self._note_time(response)
-                    if response.status not in (200, 201, 202, 204, 206):
+                    self._date = response.headers["Date"]
+                    unchanged = response.status == 304 and bool(headers) and "If-None-Match" in headers
+                    if response.status not in (200, 201, 202, 204, 206) and not unchanged:
                         raise _refused(self.url, path, response)
                     yield response
                 except UnreachableError as error:
-                    if late.is_set():  # the connection that ended was ended here
+                    if late.passed:  # the connection that ended was ended here
                         raise self._unreachable(path, error, True, limit) from error
                     raise
                 except (OSError, http.client.HTTPException, ValueError) as error:
-                    raise self._unreachable(path, error, late.is_set(), limit) from error
+                    raise self._unreachable(path, error, late.passed, limit) from error
         finally:
             # Bytes that were not read would be taken for the next answer.
-            if response is None or not response.isclosed() or response.will_close or late.is_set():
+            if response is None or not response.isclosed() or response.will_close or late.passed:
                 self.close()
 
     def blocks(self, response: http.client.HTTPResponse, max_bytes: int) -> Iterator[bytes]:
@@ -179,7 +195,7 @@ class RegistryConnection:
         while block := response.read1(BLOCK_BYTES):
             received += len(block)
             if received > max_bytes:
-                raise UnreachableError(f"{self.url}: sent more than {max_bytes} bytes, the maximum")
+                raise TooLongError(f"{self.url}: sent more than {max_bytes} bytes, the maximum")
             yield block
         if expected is not None and received < expected:
             raise UnreachableError(f"{self.url}: the response ended after {received} of {expected} bytes")
@@ -208,10 +224,9 @@ class RegistryConnection:
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
     ) -> http.client.HTTPResponse:
         if self._connection is None:
-            if self._secure:
-                context = ssl.create_default_context()
+            if self._context is not None:
                 self._connection = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=_STALL_SECONDS, context=context
+                    self._host, self._port, timeout=_STALL_SECONDS, context=self._context
                 )
             else:
                 self._connection = http.client.HTTPConnection(self._host, self._port, timeout=_STALL_SECONDS)
@@ -219,38 +234,48 @@ class RegistryConnection:
         return self._connection.getresponse()
 
     @contextmanager
-    def _deadline(self, seconds: float) -> Iterator[threading.Event]:
-        """End the connection after this time, whatever it waits for; the event says that this happened."""
-        late = threading.Event()
+    def _deadline(self, seconds: float) -> Iterator[Deadline]:
+        """End the connection after this time, whatever it waits for; ``passed`` says that this happened."""
 
         def end() -> None:
-            late.set()
             connection = self._connection
             sock = connection.sock if connection is not None else None
             if sock is not None:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
 
-        timer = threading.Timer(seconds, end)
-        timer.daemon = True
-        timer.start()
+        late = Deadline(seconds, end)
         try:
             yield late
         finally:
-            timer.cancel()
-
-    def _note_time(self, response: http.client.HTTPResponse) -> None:
-        try:
-            self.server_time = parsedate_to_datetime(response.headers["Date"]).timestamp()
-        except (TypeError, ValueError, OverflowError):
-            self.server_time = None
+            late.cancel()
 
     def _unreachable(self, path: str, error: Exception, late: bool, seconds: float) -> UnreachableError:
         if late or isinstance(error, TimeoutError):
             reason = f"did not answer completely within {seconds:.0f} s" if late else "stopped answering"
+        elif isinstance(error, ssl.SSLCertVerificationError):
+            reason = (
+                f"has a certificate that is not trusted here ({error.verify_message}). Give --ca FILE with the "
+                "certificate that signed it, or use the name that it was made for"
+            )
         else:
             reason = f"cannot be reached ({getattr(error, 'strerror', None) or error or type(error).__name__})"
         return UnreachableError(f"{self.url}: {reason} (asked for {path}). The device will try again.")
+
+
+def _trusting(ca: Path | None, secure: bool) -> ssl.SSLContext | None:
+    """What https trusts; None for http."""
+    if not secure:
+        if ca is not None:
+            raise ConfigError(f"{ca}: --ca is for a registry of https. Give --registry https://...")
+        return None
+    try:
+        return ssl.create_default_context(cafile=None if ca is None else str(ca))
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"{ca}: cannot be read as certificates ({error.strerror or error}). Give --ca FILE, the PEM file of the "
+            "certificate that signed the registry's"
+        ) from None
 
 
 def _lower(response: http.client.HTTPResponse) -> dict[str, str]:

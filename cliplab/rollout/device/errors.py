@@ -22,6 +22,10 @@ class UnreachableError(DeviceError):
         self.status, self.retry_seconds = status, retry_seconds
 
 
+class TooLongError(UnreachableError):
+    """The registry sent more than is read here."""
+
+
 class UntrustedError(DeviceError):
     """What the registry sent is not what its keys have signed, is older than what was seen, or has expired."""
 

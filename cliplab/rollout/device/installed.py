@@ -25,6 +25,8 @@ from cliplab.rollout.device.errors import DeviceError
 PRIVATE = ".device"
 # A part of a target path that becomes a name of a folder or file here.
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+# What changes when a file does: inode, size in bytes, time of modification in nanoseconds.
+Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ class InstalledModel:
                 "are allowed. Rename it in the registry."
             )
         self.name, self.folder = name, folder / name
+        self._read: tuple[Stamp, dict[str, Any]] | None = None
+        self._whole: dict[str, Stamp] = {}
 
     def current(self) -> InstalledVersion | None:
         """The version in use; None before the first."""
@@ -81,7 +85,21 @@ class InstalledModel:
             return path.is_file() and sha256_file(path) == version.sha256
         return False
 
-    def install(self, checked: Path, version: str, sha256: str, now: float) -> InstalledVersion:
+    def seems_whole(self, version: InstalledVersion) -> bool:
+        """As ``is_whole``, and the bytes are read again only where the file has changed since."""
+        stamp = file_stamp(self.folder / version.file)
+        if stamp is None:
+            return False
+        if self._whole.get(version.file) == stamp:
+            return True
+        if not self.is_whole(version):
+            return False
+        self._whole[version.file] = stamp
+        return True
+
+    def install(
+        self, checked: Path, version: str, sha256: str, now: float, verified: Stamp | None = None
+    ) -> InstalledVersion:
         """Bring a checked file into use, in one step, and keep the version before it.
 
         Args:
@@ -89,6 +107,7 @@ class InstalledModel:
             version: Its version.
             sha256: Its digest.
             now: Seconds since 1970.
+            verified: The file's stamp when its digest was found right; None to read it again.
 
         Raises:
             StorageError: It cannot be moved, or the manifest cannot be written; the version in use stays.
@@ -101,7 +120,9 @@ class InstalledModel:
             _sync(self.folder)
         except OSError as error:
             raise storage_error(self.folder / new.file, error) from error
-        if before is not None and (before.sha256 == sha256 or not self.is_whole(before)):
+        if verified is not None and verified == file_stamp(self.folder / new.file):
+            self._whole[new.file] = verified
+        if before is not None and (before.sha256 == sha256 or not self.seems_whole(before)):
             before = self.previous() if before.sha256 == sha256 else None
         self._write(new, before)
         return new
@@ -138,6 +159,19 @@ class InstalledModel:
         self._write(returned, None)
         return returned
 
+    def rename(self, version: str) -> None:
+        """Call the version in use by another name: the registry has the same file under it.
+
+        Args:
+            version: The name.
+
+        Raises:
+            StorageError: The manifest cannot be written.
+        """
+        current = self.current()
+        if current is not None:
+            self._write(replace(current, version=version), self.previous())
+
     def prune(self) -> None:
         """Remove files of versions that are neither in use nor the one before."""
         kept = {version.file for version in (self.current(), self.previous()) if version is not None}
@@ -165,9 +199,19 @@ class InstalledModel:
         }
         write_json_atomic(self.folder / MANIFEST_NAME, document)
 
+    def _document(self) -> dict[str, Any]:
+        """The manifest, which is read again where it has changed."""
+        stamp = file_stamp(self.folder / MANIFEST_NAME)
+        if self._read is None or stamp is None or self._read[0] != stamp:
+            document = read_manifest(self.folder).document
+            if stamp is None:
+                return document
+            self._read = (stamp, document)
+        return self._read[1]
+
     def _version(self, key: str) -> InstalledVersion | None:
         try:
-            document = read_manifest(self.folder).document
+            document = self._document()
         except BundleError:  # of another program, or damaged: as if nothing were installed
             return None
         entry: dict[str, Any] | None = next(
@@ -202,6 +246,19 @@ def model_folders(folder: Path) -> list[str]:
             path.name for path in folder.iterdir() if _PART.fullmatch(path.name) and (path / MANIFEST_NAME).is_file()
         )
     return []
+
+
+def file_stamp(path: Path) -> Stamp | None:
+    """What changes when a file does; None where there is no file.
+
+    Args:
+        path: The file.
+    """
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def free_bytes(folder: Path) -> int:

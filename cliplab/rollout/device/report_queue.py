@@ -86,6 +86,16 @@ class ReportQueue:
         with contextlib.suppress(OSError):
             (self._folder / f"{sequence:012d}.json").unlink()
 
+    def remove_from(self, sequence: int) -> None:
+        """Remove the reports from a number on, which were stored by a client that ended before it could count them.
+
+        Args:
+            sequence: The first number.
+        """
+        for path in self._paths():
+            if int(path.stem) >= sequence:
+                self.remove(int(path.stem))
+
     def clear(self) -> int:
         """Remove all reports, and return how many there were."""
         paths = self._paths()

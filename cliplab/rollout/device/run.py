@@ -31,6 +31,7 @@ def device_run(
     only: Sequence[str] = (),
     token_file: str | Path | None = None,
     root: str | Path | None = None,
+    ca: str | Path | None = None,
     poll_seconds: float = 60,
     once: bool = False,
     on_round: Callable[[Round], object] | None = None,
@@ -47,6 +48,7 @@ def device_run(
         only: Only these models; empty for all of the environment.
         token_file: Holds the device's token; None reads CLIPLAB_DEVICE_TOKEN, and uses no token without it.
         root: The registry's root.json, brought here by another way; None trusts that of the first contact.
+        ca: PEM file of the certificates that may sign the registry's, for https; None trusts those of the system.
         poll_seconds: Time between two rounds.
         once: One round only.
         on_round: Called after each round.
@@ -72,6 +74,7 @@ def device_run(
         _token(token_file),
         None if root is None else Path(root),
         poll_seconds,
+        None if ca is None else Path(ca),
     )
     last: list[Round] = []
 

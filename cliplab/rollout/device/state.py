@@ -20,6 +20,10 @@ wall_clock, steady_clock = time.time, time.monotonic
 # One place for what distinguishes two boards with the same card image; absent elsewhere.
 _SERIALS = ("/sys/firmware/devicetree/base/serial-number", "/etc/machine-id")
 _FORMAT = 1
+# Numbers of reports that need not be on the disk before they are used: a kill leaves a gap of at most this length.
+RESERVED = 64
+# What is proven about the time is written this often where nothing else changes: it costs a card a write.
+EVIDENCE_SAVED_SECONDS = 600.0
 
 
 class DeviceState:
@@ -32,6 +36,7 @@ class DeviceState:
 
     Attributes:
         client_id: 32 hexadecimal digits, made at random: two devices of one name differ in it.
+        committed: The first number of a report that the file did not know when it was read.
         notices: Messages about what was found at the start, for the user.
 
     Raises:
@@ -44,8 +49,13 @@ class DeviceState:
         self.notices: list[str] = []
         self._machine = machine_fingerprint() if machine is None else machine
         self._values = self._read()
+        # A report from this number on was stored and not entered here: it is made again.
+        committed = self._values.pop("committed", None)
         self._adopt_identity()
+        self.committed = min(committed, self.sequence) if type(committed) is int else self.sequence
         self._monotonic = steady_clock()
+        self._reserved = self.sequence
+        self._written, self._written_at = "", float("-inf")
 
     # Identity and sequence
 
@@ -63,6 +73,16 @@ class DeviceState:
         """Count one report; ``save`` makes it durable."""
         self._values["sequence"] = self.sequence + 1
 
+    def reserve_sequence(self) -> None:
+        """Make sure that no later client uses the present number, whenever this one ends.
+
+        Raises:
+            StorageError: The state cannot be written.
+        """
+        if self.sequence >= self._reserved:
+            self._reserved = self.sequence + RESERVED
+            self.save()
+
     # Time and versions
 
     @property
@@ -76,6 +96,14 @@ class DeviceState:
         if self._values["evidence_seconds"]:
             self._values["evidence_seconds"] += max(0.0, now - self._monotonic)
         self._monotonic = now
+
+    def forget_evidence(self) -> None:
+        """Begin anew with what is proven about the time: the keys that signed it were revoked."""
+        self._values["evidence_seconds"] = 0.0
+
+    def clock_now(self) -> float:
+        """Seconds since 1970 by the clock, which anybody may set."""
+        return float(wall_clock())
 
     def trusted_now(self) -> float:
         """Seconds since 1970: the clock, or the evidence where the clock is behind it."""
@@ -122,7 +150,33 @@ class DeviceState:
             StorageError: It cannot be written; the old one stays.
         """
         self.run_clock()
-        write_json_atomic(self._path, self._values, None)
+        self._reserved = max(self._reserved, self.sequence)
+        numbers = {"sequence": self._reserved, "committed": self.sequence}
+        write_json_atomic(self._path, {**self._values, **numbers}, None)
+        self._written, self._written_at = self._essence(), steady_clock()
+
+    def save_changes(self) -> None:
+        """Write the file where more has changed than the time; that is written now and then.
+
+        Raises:
+            StorageError: As ``save``.
+        """
+        if self._essence() != self._written or steady_clock() - self._written_at >= EVIDENCE_SAVED_SECONDS:
+            self.save()
+
+    def close(self) -> None:
+        """Write the file without the numbers that were reserved: this client has ended in order.
+
+        Raises:
+            StorageError: As ``save``.
+        """
+        if self._reserved != self.sequence or self._essence() != self._written:
+            self._reserved = self.sequence
+            self.save()
+
+    def _essence(self) -> str:
+        """What must be on the disk soon: all but the time, and numbers that are reserved there."""
+        return json.dumps({**self._values, "evidence_seconds": 0, "sequence": 0})
 
     def _read(self) -> dict[str, Any]:
         fresh: dict[str, Any] = {

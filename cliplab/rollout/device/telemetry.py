@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import StorageError
-from cliplab.rollout.device.connection import RegistryConnection
+from adapters.system import json_text
+from cliplab.rollout.device.connection import Answer, RegistryConnection
 from cliplab.rollout.device.errors import UnreachableError
 from cliplab.rollout.device.health import temperature_celsius
 from cliplab.rollout.device.installed import free_bytes
@@ -36,6 +37,8 @@ class Telemetry:
         self._loops, self._folder = folder / "loops", folder
         self._state, self._queue, self._on_warning = state, queue, on_warning
         self._saved_sequence = state.sequence
+        self._heartbeat: dict[str, Any] | None = None
+        queue.remove_from(state.committed)
 
     def crashes(self) -> list[ReadLoop]:
         """The loops whose process ended without saying so, each once."""
@@ -79,11 +82,13 @@ class Telemetry:
         """Whether something happened that should be reported soon."""
         return bool(self._state.get("events"))
 
-    def make(self, versions: dict[str, str]) -> int:
+    def make(self, versions: dict[str, str], online: bool = False) -> int:
         """Store reports of what was counted since the last: one for each version that has counts, otherwise one.
 
         Args:
             versions: The version in use, by model.
+            online: Whether ``send`` follows at once: then a report that counts nothing is kept in memory only. A kill
+                loses nothing with it, and the disk is spared a write per round.
 
         Returns:
             How many were stored.
@@ -93,16 +98,15 @@ class Telemetry:
         """
         before = self._state.copy()
         try:
-            made, ended = self._make(versions)
+            made, ended = self._make(versions, online)
         except StorageError:
             self._state.restore(before)
             raise
-        self._saved_sequence = self._state.sequence
         for name in ended:
             remove_loop(self._loops, name)
         return made
 
-    def _make(self, versions: dict[str, str]) -> tuple[int, list[str]]:
+    def _make(self, versions: dict[str, str], online: bool) -> tuple[int, list[str]]:
         counted, consumed, ended = self._collect()
         events = self._state.get("events")
         keys = dict.fromkeys([*counted, *((key.partition("\n")[0], key.partition("\n")[2]) for key in events)])
@@ -111,16 +115,26 @@ class Telemetry:
         # Versions in use last: the registry shows a device with the versions of its newest report.
         for model, sha256, version in sorted(named, key=lambda item: versions.get(item[0]) == item[2]):
             last = {model: version}
-            self._store(last, counted.get((model, sha256), Counts()), events.get(f"{model}\n{sha256}", {}))
+            self._store(self._report(last, counted.get((model, sha256), Counts()), events.get(f"{model}\n{sha256}", {})))
             made += 1
-        if last != versions:
-            self._store(versions, Counts(), {})
+        lives = self._report(versions, Counts(), {}) if last != versions and not online else None
+        if lives is not None:
+            self._store(lives)
             made += 1
         # Only now: a process that is killed before this makes the same reports again, under the same numbers.
         events.clear()
         self._state.put("consumed", consumed)
         self._state.put("crashed", {name: True for name in self._state.get("crashed") if name in consumed})
-        self._state.save()
+        if made:
+            self._state.save()
+        else:
+            self._state.save_changes()
+        self._saved_sequence = self._state.sequence
+        if last != versions and online:
+            self._state.reserve_sequence()
+            self._heartbeat = self._report(versions, Counts(), {})
+            self._state.next_sequence()
+            made += 1
         return made, ended
 
     def send(self, connection: RegistryConnection) -> int:
@@ -146,15 +160,45 @@ class Telemetry:
                 answer = connection.post(f"devices/{report.device}/reports", report.body, "application/json")
             except UnreachableError as error:
                 if error.status not in _STATUS_REFUSED:
+                    self._keep_heartbeat()
                     raise
                 self._on_warning(f"report {report.sequence} was refused and is dropped: {error}")
                 self._queue.remove(report.sequence)
                 continue
             self._queue.remove(report.sequence)
             sent += 1
-            if b'"warning"' in answer.body:
-                self._on_warning(answer.body.decode("utf-8", "replace")[:500])
-        return sent
+            self._hear(answer)
+        return sent + self._send_heartbeat(connection)
+
+    def _send_heartbeat(self, connection: RegistryConnection) -> int:
+        """Send the report that is in memory only; where that fails, it waits with the others."""
+        report = self._heartbeat
+        if report is None:
+            return 0
+        try:
+            body = json_text(report).encode()
+            self._hear(connection.post(f"devices/{self._state.name}/reports", body, "application/json"))
+        except UnreachableError as error:
+            if error.status not in _STATUS_REFUSED:
+                self._keep_heartbeat()
+                raise
+            self._on_warning(f"report {report['sequence']} was refused and is dropped: {error}")
+            self._heartbeat = None
+            return 0
+        self._heartbeat = None
+        return 1
+
+    def _keep_heartbeat(self) -> None:
+        """Let the report that is in memory wait on the disk."""
+        report, self._heartbeat = self._heartbeat, None
+        if report is not None:
+            self._queue.put(self._state.name, report)
+            self._state.save()
+            self._saved_sequence = self._state.sequence
+
+    def _hear(self, answer: Answer) -> None:
+        if b'"warning"' in answer.body:
+            self._on_warning(answer.body.decode("utf-8", "replace")[:500])
 
     def remember_version(self, sha256: str, version: str) -> None:
         """Note what a file's version is called, for counts that come later.
@@ -191,9 +235,10 @@ class Telemetry:
                 ended.append(loop.name)
         return counted, consumed, ended
 
-    def _store(self, versions: dict[str, str], counts: Counts, happened: dict[str, int]) -> None:
+    def _report(self, versions: dict[str, str], counts: Counts, happened: dict[str, int]) -> dict[str, Any]:
+        """A report with the present number."""
         labelled = counts.labelled > 0
-        report = {
+        return {
             "sequence": self._state.sequence,
             "time": self._state.trusted_now(),
             "client": self._state.client_id,
@@ -202,13 +247,17 @@ class Telemetry:
             "errors": counts.errors,
             "golden_failures": happened.get("golden_failures", 0),
             "restarts": happened.get("restarts", 0),
-            "latency_ms": {"edges": list(LATENCY_EDGES_MS), "counts": counts.latency},
+            # A report that counts nothing is most of what an idle fleet sends.
+            "latency_ms": {"edges": list(LATENCY_EDGES_MS), "counts": counts.latency} if counts.predictions else None,
             "scores": counts.scores,
             "disk_free_bytes": free_bytes(self._folder),
             "temperature_celsius": temperature_celsius(),
             "correct": counts.correct if labelled else None,
             "labelled": counts.labelled if labelled else None,
         }
+
+    def _store(self, report: dict[str, Any]) -> None:
+        """Let a report wait on the disk, and count it."""
         dropped = self._queue.put(self._state.name, report)
         if dropped:
             self._on_warning(

@@ -8,12 +8,17 @@ The rule for clocks. Metadata is checked against ``max(clock, T)``. T is evidenc
 newest signing time of any verified metadata, and grows by the time that the client has been running since. So a clock
 that is behind cannot make old metadata fresh for longer than it lives while the client runs, and a clock that is ahead
 refuses everything, keeps the model in use, says so, and works again as soon as it is set right.
+
+Most rounds find nothing new. Where the registry has no newer root and its timestamp is the very one that was verified
+before, the metadata that were verified then still count, and only their expiry is checked again: each of python-tuf's
+steps would read the same bytes and find the same. Anything else, and any error, takes the whole workflow.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.errors import MissingExtraError, StorageError
 from adapters.system import MAX_DEPTH, parse_json, storage_error, write_bytes_atomic
-from cliplab.rollout.device.connection import RegistryConnection
-from cliplab.rollout.device.errors import UnreachableError, UntrustedError
+from cliplab.rollout.device.connection import Answer, RegistryConnection
+from cliplab.rollout.device.errors import TooLongError, UnreachableError, UntrustedError
 from cliplab.rollout.device.state import DeviceState
 
 try:
@@ -42,6 +47,9 @@ ROOT_BYTES, TIMESTAMP_BYTES, SNAPSHOT_BYTES, TARGETS_BYTES = 512_000, 16_384, 2_
 DOCUMENT_BYTES = 2_000_000
 _ROLES = ("root", "timestamp", "snapshot", "targets")
 _FAR_SECONDS = 24 * 3600.0
+# What a registry says where there is no newer root, as python-tuf takes it.
+_NO_ROOT = (403, 404)
+_TAG = re.compile(r'(W/)?"[\x21\x23-\x7e]{1,200}"')
 
 
 class TrustedRepository:
@@ -56,6 +64,8 @@ class TrustedRepository:
     def __init__(self, folder: Path, connection: RegistryConnection, state: DeviceState) -> None:
         self._folder, self._connection, self._state = folder, connection, state
         self._updater: Updater | None = None
+        self._timestamp: Answer | None = None  # the last one that led to verified metadata
+        self._documents: dict[str, tuple[TargetFile, Any]] = {}
 
     def trust(self, root: Path | None = None) -> str | None:
         """Make sure that there is a root to trust: the given one, or that of the first contact.
@@ -104,13 +114,19 @@ class TrustedRepository:
             StorageError: The metadata cannot be stored.
         """
         self._state.run_clock()
+        seen: dict[str, Answer | UnreachableError] = {}
+        if self._unchanged(seen):
+            return False
+        # After an error the next round takes the whole workflow: it remembers what was seen before the error.
+        self._updater, self._timestamp = None, None
         try:
-            updater = Updater(
+            updater = _TimedUpdater(
+                self._state,
                 str(self._folder),
                 f"{self._connection.url}/{METADATA}/",
                 str(self._folder / "documents"),
                 f"{self._connection.url}/{TARGETS}/",
-                _Fetcher(self._connection),
+                _Fetcher(self._connection, seen),
                 UpdaterConfig(
                     root_max_length=ROOT_BYTES,
                     timestamp_max_length=TIMESTAMP_BYTES,
@@ -119,21 +135,60 @@ class TrustedRepository:
                 ),
                 bootstrap=(self._folder / ROOT_NAME).read_bytes(),
             )
-            # python-tuf has no setting for the time. Without this a clock that is behind accepts what has expired.
-            updater._trusted_set.reference_time = datetime.fromtimestamp(self._state.trusted_now(), UTC)
             updater.refresh()
-            versions = _versions(updater)
+            versions, keys = _versions(updater), _keys(updater)
         except tuf_errors.DownloadError as error:
             raise _download_problem(self._connection.url, error) from error
         except (tuf_errors.RepositoryError, ValueError, RecursionError) as error:
             raise UntrustedError(self._explain(error)) from error
         except OSError as error:
             raise storage_error(self._folder, error) from error
-        self._check_versions(versions)
+        self._check_versions(versions, keys)
         changed = versions != self._state.seen_versions
+        if _replaced(self._state, keys, "timestamp"):
+            self._state.forget_evidence()
         self._state.saw(versions, _signing_time(updater))
-        self._updater = updater
+        self._state.put("seen_keys", keys)
+        answer = seen.get(f"{METADATA}/timestamp.json")
+        self._updater, self._timestamp = updater, answer if isinstance(answer, Answer) else None
         return changed
+
+    def _unchanged(self, seen: dict[str, Answer | UnreachableError]) -> bool:
+        """Whether the registry presents the very metadata that were verified before, and they have not expired.
+
+        Args:
+            seen: Receives the answers by path: they need not be asked for again.
+        """
+        updater, before = self._updater, self._timestamp
+        if updater is None or before is None:
+            return False
+        known, now = updater._trusted_set, datetime.fromtimestamp(self._state.trusted_now(), UTC)
+        if any(signed.is_expired(now) for signed in known):
+            return False
+        root, stamp = f"{METADATA}/{known.root.version + 1}.root.json", f"{METADATA}/timestamp.json"
+        tag = before.headers.get("etag", "")
+        try:
+            seen[root] = self._ask(root, ROOT_BYTES, {})
+            found = seen[root]
+            if isinstance(found, Answer) or found.status not in _NO_ROOT:
+                return False
+            answer = self._ask(stamp, TIMESTAMP_BYTES, {"If-None-Match": tag} if _TAG.fullmatch(tag) else {})
+        except TooLongError:
+            seen.clear()
+            return False
+        if isinstance(answer, Answer) and (answer.status == 304 or answer.body == before.body):
+            return True
+        seen[stamp] = answer
+        return False
+
+    def _ask(self, path: str, max_bytes: int, headers: Mapping[str, str]) -> Answer | UnreachableError:
+        """An answer of the registry, also one that there is no such file; raises where there is none."""
+        try:
+            return self._connection.get(path, max_bytes, headers)
+        except UnreachableError as error:
+            if error.status is None:
+                raise
+            return error
 
     def document(self, target: str) -> Any:
         """A small signed JSON file of the registry.
@@ -142,7 +197,7 @@ class TrustedRepository:
             target: Its target path, such as "environments/production.json".
 
         Returns:
-            Its value; None where the registry has no such target.
+            Its value, which the caller does not change; None where the registry has no such target.
 
         Raises:
             UnreachableError: It cannot be downloaded.
@@ -153,10 +208,13 @@ class TrustedRepository:
             return None
         if info.length > DOCUMENT_BYTES:
             raise UntrustedError(f"{target}: has {info.length} bytes; {DOCUMENT_BYTES} are allowed.")
+        kept = self._documents.get(target)
+        if kept is not None and kept[0] == info:
+            return kept[1]
         updater = self._refreshed()
         try:
             path = updater.find_cached_target(info) or updater.download_target(info)
-            return parse_json(Path(path).read_text("utf-8"), MAX_DEPTH)
+            value = parse_json(Path(path).read_text("utf-8"), MAX_DEPTH)
         except tuf_errors.DownloadError as error:
             raise _download_problem(self._connection.url, error) from error
         except tuf_errors.RepositoryError as error:
@@ -165,6 +223,8 @@ class TrustedRepository:
             raise storage_error(self._folder, error) from error
         except (ValueError, RecursionError) as error:
             raise UntrustedError(f"{target}: is signed but is not JSON ({error}).") from error
+        self._documents[target] = (info, value)
+        return value
 
     def info(self, target: str) -> TargetFile | None:
         """What is signed about a file: length and digests; None where the registry has no such target.
@@ -253,9 +313,18 @@ class TrustedRepository:
             raise UntrustedError("the registry's metadata have not been verified. Call refresh first.")
         return self._updater
 
-    def _check_versions(self, versions: Mapping[str, int]) -> None:
-        """Refuse what is older than what was seen, also where the stored metadata were lost (power, a full disk)."""
-        older = [role for role in _ROLES if versions[role] < self._state.seen_versions.get(role, 0)]
+    def _check_versions(self, versions: Mapping[str, int], keys: Mapping[str, list[str]]) -> None:
+        """Refuse what is older than what was seen, also where the stored metadata were lost (power, a full disk).
+
+        Versions that a role's former keys signed do not count: who had stolen a key may have signed the highest number
+        there is, and new keys are the way out (specification, section 5.3.11). The root's keys sign their own end.
+        """
+        rotated = {role for role in _ROLES[1:] if _replaced(self._state, keys, role)}
+        if rotated & {"snapshot", "targets"}:
+            rotated.add("targets")  # the snapshot says which targets are current
+        older = [
+            role for role in _ROLES if role not in rotated and versions[role] < self._state.seen_versions.get(role, 0)
+        ]
         if older:
             seen = self._state.seen_versions
             raise UntrustedError(
@@ -295,18 +364,55 @@ class TrustedRepository:
         return text + "Renew them on the registry; if they are already new there, somebody may be blocking updates."
 
 
-class _Fetcher(FetcherInterface):
-    """python-tuf's requests over the device's own connection."""
+class _TimedUpdater(Updater):
+    """python-tuf's workflow with the device's idea of the time, for which it has no setting.
 
-    def __init__(self, connection: RegistryConnection) -> None:
-        self._connection = connection
+    Without it a clock that is behind accepts what has expired.
+    """
+
+    def __init__(self, state: DeviceState, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._state = state
+
+    def _load_timestamp(self) -> None:
+        """After the root, before anything that expires. What keys said of the time counts as long as they do."""
+        replaced = _replaced(self._state, _keys(self), "timestamp")
+        now = self._state.clock_now() if replaced else self._state.trusted_now()
+        self._trusted_set.reference_time = datetime.fromtimestamp(now, UTC)
+        super()._load_timestamp()
+
+
+class _Fetcher(FetcherInterface):
+    """python-tuf's requests over the device's own connection.
+
+    Args:
+        connection: To the registry.
+        seen: Answers that came already in this round, by path; receives that of the timestamp.
+    """
+
+    def __init__(
+        self, connection: RegistryConnection, seen: dict[str, Answer | UnreachableError] | None = None
+    ) -> None:
+        self._connection, self._seen = connection, {} if seen is None else seen
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         path = url.removeprefix(self._connection.url).lstrip("/")
         try:
+            if path in self._seen:
+                answer = self._seen[path]
+                if isinstance(answer, UnreachableError):
+                    raise answer
+                yield answer.body
+                return
             with self._connection.open("GET", path) as response:
+                blocks = []
                 # python-tuf counts the bytes against the limit of the role.
-                yield from self._connection.blocks(response, max(DOCUMENT_BYTES, TARGETS_BYTES) + 1)
+                for block in self._connection.blocks(response, max(DOCUMENT_BYTES, TARGETS_BYTES) + 1):
+                    blocks.append(block)
+                    yield block
+                if path == f"{METADATA}/timestamp.json":
+                    headers = {name.lower(): value for name, value in response.getheaders()}
+                    self._seen[path] = Answer(response.status, b"".join(blocks), headers)
         except UnreachableError as error:
             if error.status is not None:
                 raise tuf_errors.DownloadHTTPError(str(error), error.status) from error
@@ -331,6 +437,18 @@ def _versions(updater: Updater) -> dict[str, int]:
         "snapshot": known.snapshot.version,
         "targets": known.targets.version,
     }
+
+
+def _keys(updater: Updater) -> dict[str, list[str]]:
+    """The keys of each role, as the newest root names them."""
+    roles = updater._trusted_set.root.roles
+    return {role: sorted(roles[role].keyids) for role in _ROLES}
+
+
+def _replaced(state: DeviceState, keys: Mapping[str, list[str]], role: str) -> bool:
+    """Whether none of the keys that signed for a role when it was last verified still does."""
+    known = state.get("seen_keys").get(role)
+    return isinstance(known, list) and not set(map(str, known)) & set(keys[role])
 
 
 def _signing_time(updater: Updater) -> float | None:

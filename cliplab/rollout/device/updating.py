@@ -11,7 +11,7 @@ from typing import Any
 from adapters.errors import StorageError
 from cliplab.rollout.device.errors import DeviceError, RefusedModelError, UntrustedError
 from cliplab.rollout.device.golden_check import CheckResult
-from cliplab.rollout.device.installed import InstalledModel, InstalledVersion, free_bytes
+from cliplab.rollout.device.installed import InstalledModel, InstalledVersion, Stamp, file_stamp, free_bytes
 from cliplab.rollout.device.loop_counts import ReadLoop
 from cliplab.rollout.device.state import DeviceState
 from cliplab.rollout.device.telemetry import Telemetry
@@ -56,7 +56,17 @@ class Updater:
     def __init__(self, folder: Path, private: Path, state: DeviceState, telemetry: Telemetry, check: Check) -> None:
         self._folder, self._downloads = folder, private / "downloads"
         self._state, self._telemetry, self._check = state, telemetry, check
-        self._whole: dict[Path, tuple[int, int, int]] = {}
+        self._models: dict[str, InstalledModel] = {}
+
+    def installed(self, name: str) -> InstalledModel:
+        """A model's folder.
+
+        Args:
+            name: The model.
+        """
+        if name not in self._models:
+            self._models[name] = InstalledModel(self._folder, name)
+        return self._models[name]
 
     def repair(self, name: str) -> str | None:
         """Go back where the file in use is damaged; the registry's version is then downloaded again.
@@ -67,9 +77,9 @@ class Updater:
         Returns:
             What was done; None for nothing.
         """
-        model = InstalledModel(self._folder, name)
+        model = self.installed(name)
         current = model.current()
-        if current is None or self._is_whole(model, current):
+        if current is None or model.seems_whole(current):
             return None
         returned = model.go_back(self._state.trusted_now())
         state = f"{name} {returned.version} is in use again" if returned else "it must be downloaded again"
@@ -87,7 +97,7 @@ class Updater:
         now, messages = self._state.trusted_now(), []
         times = self._state.get("crash_times")
         for loop in crashes:
-            model = InstalledModel(self._folder, loop.model)
+            model = self.installed(loop.model)
             current = model.current()
             if current is not None and loop.version in ("", current.sha256):
                 kept = [at for at in times.get(current.sha256, []) if 0 <= now - at <= CRASH_SECONDS]
@@ -103,7 +113,7 @@ class Updater:
         Args:
             name: The model.
         """
-        model = InstalledModel(self._folder, name)
+        model = self.installed(name)
         current = model.current()
         if current is None:
             return []
@@ -127,23 +137,26 @@ class Updater:
             UntrustedError: It is not what was signed.
             StorageError: The disk is full, or cannot be written.
         """
-        model = InstalledModel(self._folder, wanted.model)
+        model = self.installed(wanted.model)
         current, previous = model.current(), model.previous()
         now = self._state.trusted_now()
         in_use = current.version if current else None
         self._telemetry.remember_version(wanted.sha256, wanted.version)
-        if current is not None and current.sha256 == wanted.sha256 and self._is_whole(model, current):
-            return UpdateResult(in_use, "none")
+        if current is not None and current.sha256 == wanted.sha256 and model.seems_whole(current):
+            if current.version == wanted.version:
+                return UpdateResult(in_use, "none")
+            model.rename(wanted.version)
+            return UpdateResult(wanted.version, "none", f"{wanted.model} {wanted.version}: is the file of {in_use}.")
         refused = self._state.get("refused").get(wanted.sha256)
         if refused is not None:
             return UpdateResult(in_use, "refused", f"{wanted.model} {wanted.version}: {refused}")
         if previous is not None and previous.sha256 == wanted.sha256 and model.swap(now) is not None:
             return UpdateResult(previous.version, "installed", f"{wanted.model} {wanted.version} is in use again.")
         try:
-            path = self._checked_file(repository, wanted)
+            path, verified = self._checked_file(repository, wanted)
         except RefusedModelError as error:
             return UpdateResult(in_use, "refused", str(error))
-        model.install(path, wanted.version, wanted.sha256, now)
+        model.install(path, wanted.version, wanted.sha256, now, verified)
         model.prune()
         return UpdateResult(wanted.version, "installed", f"{wanted.model} {wanted.version} is in use.")
 
@@ -159,8 +172,8 @@ class Updater:
                 with contextlib.suppress(OSError):
                     path.unlink()
 
-    def _checked_file(self, repository: TrustedRepository, wanted: WantedVersion) -> Path:
-        """The wanted file, verified and checked, under a name of its own."""
+    def _checked_file(self, repository: TrustedRepository, wanted: WantedVersion) -> tuple[Path, Stamp | None]:
+        """The wanted file, verified and checked, under a name of its own, and its stamp when it was verified."""
         if wanted.format != "tflite":
             raise RefusedModelError(
                 f"{wanted.model} {wanted.version}: is a {wanted.format}, but a device runs a .tflite. Convert it "
@@ -186,9 +199,10 @@ class Updater:
                 "space; the version in use stays."
             )
         repository.download(info, part)
+        verified = file_stamp(part)
         part.replace(whole)
         self._require_good(whole, wanted)
-        return whole
+        return whole, verified
 
     def _require_good(self, path: Path, wanted: WantedVersion) -> None:
         """Check a file, and remember a failure: the same bytes are not tried again."""
@@ -221,18 +235,3 @@ class Updater:
             return [f"{model.name} {current.version}: {reason}, and the version before it is damaged."]
         model.prune()
         return [f"{model.name} {current.version}: {reason}; {returned.version} is in use again."]
-
-    def _is_whole(self, model: InstalledModel, version: InstalledVersion) -> bool:
-        """Verify a file's bytes, again only where it changed on the disk."""
-        path = model.folder / version.file
-        try:
-            found = path.stat()
-        except OSError:
-            return False
-        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
-        if self._whole.get(path) == stamp:
-            return True
-        if not model.is_whole(version):
-            return False
-        self._whole[path] = stamp
-        return True

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
+import stat
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -78,11 +80,12 @@ class SignedFiles:
         parts = name.split("/")
         if len(parts) > 8 or not all(_PART.fullmatch(part) for part in parts):
             raise RequestError(404, f"there is no {kind} file {name[:100]!r}")
-        root = (self._folder / kind).resolve()
-        path = root.joinpath(*parts)
-        # A link inside of the folder must not lead out of it.
-        if not path.is_file() or not path.resolve().is_relative_to(root):
-            raise RequestError(404, f"there is no {kind} file {name[:100]!r}")
+        path = self._folder.joinpath(kind, *parts)
+        if not _is_plain(path, len(parts)):
+            # A link inside of the folder must not lead out of it.
+            root = (self._folder / kind).resolve()
+            if not path.is_file() or not path.resolve().is_relative_to(root):
+                raise RequestError(404, f"there is no {kind} file {name[:100]!r}")
         return path
 
     def _small(self, path: Path, stamp: tuple[int, int, int]) -> tuple[bytes, str]:
@@ -99,6 +102,17 @@ class SignedFiles:
         """The digest that is in a target's name, otherwise what changes when the file does."""
         named = _DIGEST.fullmatch(path.name)
         return named[1] if named else "-".join(map(str, stamp))
+
+
+def _is_plain(path: Path, parts: int) -> bool:
+    """Whether a path is a file without a link among its last parts: the usual case, without resolving all of it."""
+    try:
+        if not stat.S_ISREG(os.lstat(path).st_mode):
+            return False
+        folders = list(path.parents)[: parts - 1]
+        return all(stat.S_ISDIR(os.lstat(folder).st_mode) for folder in folders)
+    except OSError:
+        return False
 
 
 def _range(request: Request, size: int, tag: str) -> tuple[int, int, int]:

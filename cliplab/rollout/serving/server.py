@@ -17,7 +17,7 @@ try:
     import uvicorn
 
     from adapters.hosts.http_server.listening import listening, shown_url
-    from adapters.hosts.http_server.protocol import GuardedProtocol, max_connections
+    from adapters.hosts.http_server.protocol import GuardedProtocol, max_connections, raise_file_limit
     from adapters.hosts.http_server.signal_server import SignalServer
     from cliplab.rollout.serving.app import Fleet, make_app
 except ModuleNotFoundError as error:
@@ -87,6 +87,7 @@ class _Server(SignalServer):
     ) -> None:
         self._fleet, self._publish, self._on_warning = fleet, publish, on_warning
         self._tasks: list[asyncio.Task[None]] = []
+        raise_file_limit(MAX_CONNECTIONS)
         protocol = type("Protocol", (GuardedProtocol,), {"max_connections": max_connections(MAX_CONNECTIONS)})
         super().__init__(
             uvicorn.Config(

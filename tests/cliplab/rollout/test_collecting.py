@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import cli
 from registry_files import TRUSTED
 from tflite_adapter import make_tflite
 from tiny_videos import render_video
@@ -16,6 +17,7 @@ from adapters.errors import ConfigError
 from cliplab.cli.app import app
 from cliplab.rollout import ExampleQueue, active_collect
 from cliplab.rollout.collecting import diverse
+from cliplab.rollout.collecting_live import LiveChoice
 from cliplab.scan import is_store, scan, stored_predictions
 
 
@@ -82,3 +84,35 @@ def test_hard_examples_of_a_scan_without_scoring_again(tmp_path: Path, monkeypat
     other = make_tflite(tmp_path / "other.tflite", "other")
     with pytest.raises(ConfigError, match="no scores of"):
         list(stored_predictions(tmp_path / "scan.db", other, TRUSTED))
+
+
+def test_hard_examples_of_a_live_source(tmp_path: Path) -> None:
+    """A video that is piped in: its windows as they come, each kept once, also over two runs."""
+    video = render_video(tmp_path / "v.mkv", "warm", 0, seconds=4.0)
+    model = make_tflite(tmp_path / "m.tflite")
+    words = ["active", "collect", model, "-", "--output", tmp_path / "hard", "--json", "--trust-adapter", TRUSTED[0]]
+    words += ["--sample-rate", "1", "--min-confidence", "0", "--max-confidence", "1", "--window-seconds", "0.5"]
+    found = json.loads(cli(*words, process=True, stdin=video.read_bytes(), code=0).stdout)
+    assert (found["videos"], found["predictions"], found["sampled"]) == (1, 8, 8)
+    assert found["kept"] + found["alike"] == 8
+    assert found["kept"] == len(ExampleQueue(tmp_path / "hard")) >= 1
+    again = json.loads(
+        cli(*words, "--seconds", "2", process=True, stdin=video.read_bytes(), code=0).stdout
+    )
+    assert (again["predictions"], again["kept"]) == (4, 0)
+    with pytest.raises(ConfigError, match="live source"):
+        active_collect(video, model, tmp_path / "none", seconds=1.0, trust_adapters=TRUSTED)
+
+
+def test_a_live_source_keeps_those_that_differ_most(tmp_path: Path) -> None:
+    queue = ExampleQueue(tmp_path)
+    choice = LiveChoice(queue, 3)
+    rng = np.random.default_rng(0)
+    corners = np.eye(8)[:3]
+    for row in (*(corners[0] + 0.3 * rng.normal(size=(6, 8))), corners[1], corners[2], corners[1] + 1e-3):
+        choice.offer(row, {"uncertainty": 1.0}, lambda row=row: (row.tobytes(), ".png"))  # type: ignore[misc]
+    assert choice.kept == len(queue) == 3
+    assert choice.alike >= 1
+    kept = np.array([item.facts["direction"] for item in queue.waiting()])
+    assert (kept @ corners.T).max(axis=0)[1:] == pytest.approx([1, 1], abs=1e-3)
+    assert not choice.offer(np.full(8, np.nan), {}, lambda: (b"x", ".png")) or choice.kept == 3

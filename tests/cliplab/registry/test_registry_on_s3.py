@@ -1,0 +1,66 @@
+"""A registry whose files are on S3: upload, promote, publish, download, and what happens where S3 fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mlflow", reason="needs MLflow: pip install 'cliplab[registry]'")
+pytest.importorskip("boto3", reason="needs MLflow's client of S3: pip install boto3")
+pytest.importorskip("s3fs", reason="needs the client of the storage: pip install s3fs")
+pytest.importorskip("tuf", reason="the registry needs its extra: pip install 'cliplab[registry]'")
+
+from registry_files import TRUSTED, upload
+from s3_server import Bucket, s3_server
+
+from adapters.errors import BundleError, StorageError
+from cliplab.registry import open_registry, publish, registry_download, registry_init, registry_promote, registry_show
+
+pytestmark = [pytest.mark.extras, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
+NAME = "base-general"
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    folder = tmp_path / "bucket"
+    folder.mkdir()
+    with s3_server(folder) as found:
+        found.announce_to_boto3(monkeypatch)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        yield found
+
+
+def test_files_are_on_s3_and_devices_get_them_from_here(bucket: Bucket, tmp_path: Path) -> None:
+    place = tmp_path / "r"
+    registry_init(place, artifacts="s3://library/models")
+    upload(place, NAME, "1.0.0")
+    stored = registry_show(NAME, registry=place).version
+    [kept] = [path for path in bucket.folder.rglob("*.tflite")]
+    assert stored.file == f"s3://library/{kept.relative_to(bucket.folder).as_posix()}"
+    assert not list(place.rglob("*.tflite"))
+    registry_promote(NAME, "1.0.0", "production", registry=place, trust_adapters=TRUSTED)
+    [served] = (place / "tuf" / "targets").rglob("*.tflite")
+    assert served.read_bytes() == kept.read_bytes()
+    registry_download(NAME, tmp_path / "model.tflite", registry=place)
+    assert (tmp_path / "model.tflite").read_bytes() == kept.read_bytes()
+    # What fails stores nothing, and says where.
+    bucket.failing.add("PUT")
+    with pytest.raises(StorageError, match="ServiceUnavailable|503|upload"):
+        upload(place, NAME, "1.1.0")
+    bucket.failing.clear()
+    with open_registry(place) as registry:
+        assert [item.version for item in registry.versions(NAME)] == ["1.0.0"]
+    upload(place, NAME, "1.1.0")
+    [new] = [path for path in bucket.folder.rglob("*.tflite") if path != kept]
+    new.write_bytes(new.read_bytes()[:-1] + b"!")
+    for path in (tmp_path / "cache").rglob("*.tflite"):
+        path.unlink()
+    with pytest.raises(BundleError, match="is not what was uploaded"):
+        registry_promote(NAME, "1.1.0", "production", registry=place, trust_adapters=TRUSTED)
+    with open_registry(place) as registry:
+        current = registry.current(NAME, "production")
+        assert current is not None
+        assert current.version == "1.0.0"
+        assert not publish(registry).changed
