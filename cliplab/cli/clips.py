@@ -310,9 +310,8 @@ def _history_lines(history: list[dict[str, Any]]) -> list[str]:
     lines = []
     for one in history:
         low, high = one["interval"]
-        words = f"{one['share']:.0%} of pairs in order ({low:.0%} to {high:.0%})" + (
-            ", serves" if one["serves"] else ""
-        )
+        words = f"{one['share']:.0%} of pairs in order ({low:.0%} to {high:.0%})"
+        words += ", serves" if one["serves"] else ", taken back" if one.get("takes_back") else ""
         lines.append(f"  {one['at'][:16]}  {one['clip_type']}, {one['clips']} clips: {words}")
     return ["ranking over time:", *lines] if lines else []
 
