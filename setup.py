@@ -86,6 +86,7 @@ CLIPS = [
     "skops>=0.11.0",
     "librosa>=0.11.0",
     "pyarrow>=19.0.0",
+    "cryptography>=45.0.7",  # encrypted streams
 ]
 # Cut lists; EDL and FCPXML are packages of their own.
 REEL = [

@@ -133,9 +133,7 @@ def fleet(url: str, place: Path, server: subprocess.Popen[str], arguments: Any) 
     }
 
 
-def cost(
-    url: str, place: Path, folder: Path, server: subprocess.Popen[str], arguments: Any
-) -> dict[str, float | int]:
+def cost(url: str, place: Path, folder: Path, server: subprocess.Popen[str], arguments: Any) -> dict[str, float | int]:
     """Processor milliseconds of idle rounds and of updates, with the checks shared as in the fleet."""
     count, rounds = 50, 20
     checks = Checks()

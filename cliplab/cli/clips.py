@@ -313,9 +313,8 @@ def _history_lines(history: list[dict[str, Any]]) -> list[str]:
     lines = []
     for one in history:
         low, high = one["interval"]
-        words = f"{one['share']:.0%} of pairs in order ({low:.0%} to {high:.0%})" + (
-            ", in use" if one["serves"] else ""
-        )
+        words = f"{one['share']:.0%} of pairs in order ({low:.0%} to {high:.0%})"
+        words += ", in use" if one["serves"] else ", withdrawn" if one.get("takes_back") else ""
         lines.append(f"  {one['at'][:16]}  {one['clip_type']}, {one['clips']} clips: {words}")
     return ["ranking over time:", *lines] if lines else []
 

@@ -52,6 +52,8 @@ Header = Annotated[
     list[str] | None, typer.Option("--header", metavar="'NAME: VALUE'", help="HTTP header for URLs; repeatable.")
 ]
 
+Quality = Annotated[str, opt("WHICH", "Quality of an HLS stream: best, lowest, or a height such as 720p.")]
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the app."""
@@ -80,6 +82,7 @@ def detect(
     chat: Chat = None,
     trust_adapters: TrustAdapters = None,
     header: Header = None,
+    quality: Quality = "best",
     output: Annotated[
         Path | None, opt("PATH", "Write candidates to X.json; a folder for several sources.", "-o", "--output")
     ] = None,
@@ -102,6 +105,7 @@ def detect(
         frames=frames,
         audio_stream=audio_stream,
         headers=header or (),
+        quality=quality,
     )
     with bar() as progress:
         reports = detect_all(
@@ -140,6 +144,10 @@ def generate(
     most: Most = None,
     before: Before = None,
     header: Header = None,
+    quality: Quality = "best",
+    keep_around: Annotated[
+        float, opt("S", "Of a stream, keep S seconds before and after each clip, in DIR/sources; 0: nothing.")
+    ] = 30.0,
     stage2: Stage2Model = None,
     stage2_min: Stage2Min = 0.5,
     stage2_label: Stage2Label = None,
@@ -165,6 +173,7 @@ def generate(
         most=most,
         before=before,
         headers=header or (),
+        quality=quality,
     )
     looker = make_judge(
         stage2=stage2,
@@ -185,6 +194,7 @@ def generate(
             ratings=RatingOrder(rating_model),
             chat=chat,
             dry_run=dry_run,
+            keep_around_seconds=keep_around,
             on_progress=progress.update,
             on_clip=lambda made: None if as_json else show(*_clip_lines(made)),
             on_note=note,

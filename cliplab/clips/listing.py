@@ -102,6 +102,29 @@ def statistics(database: Database) -> dict[str, Any]:
     }
 
 
+def count_ratings(database: Database) -> int:
+    """How many ratings are stored, as in ``statistics``, without counting clips.
+
+    Args:
+        database: The database.
+    """
+    with database.reading() as connection:
+        query = sa.select(sa.func.count()).select_from(RATINGS).where(RATINGS.c.stars.is_not(None))
+        return int(connection.execute(query).scalar_one())
+
+
+def are_rated(database: Database, count: int) -> bool:
+    """Whether at least so many clips are rated.
+
+    Args:
+        database: The database.
+        count: How many.
+    """
+    query = sa.select(CLIPS.c.id).where(CLIPS.c.rating.in_(tuple(STARS))).limit(count)
+    with database.reading() as connection:
+        return len(connection.execute(query).all()) >= count
+
+
 def _rating_condition(operator: str, stars: int) -> Any:
     wanted, rating = checked_stars(stars), CLIPS.c.rating  # scripts may have stored numbers that are not stars
     conditions = {"=": rating == wanted, ">=": rating.in_(range(wanted, 6)), "<=": rating.in_(range(1, wanted + 1))}

@@ -110,6 +110,16 @@ def rating_rows(connection: Connection) -> Iterator[Any]:
     yield from connection.execute(query)
 
 
+def first_ratings(connection: Connection) -> dict[int, int]:
+    """The id of each clip's first rating, also of one that was taken back.
+
+    Args:
+        connection: A connection to the database.
+    """
+    query = sa.select(RATINGS.c.clip_id, sa.func.min(RATINGS.c.id)).group_by(RATINGS.c.clip_id)
+    return {int(clip_id): int(first) for clip_id, first in connection.execute(query)}
+
+
 def unknown_clip(clip_id: Any) -> UnknownClipError:
     """The error for a clip that is not in the database.
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliplab.clips.consensus import Consensus
+from cliplab.clips.evidence import FALSE_RATE, Evidence, find_evidence
 from cliplab.clips.feature_table import feature_table
 from cliplab.clips.learners import LEARNERS, fitted, may_learn
 from cliplab.clips.ranking import Ranking, advantage, divide, rank
@@ -32,6 +33,7 @@ class RatedClips:
         scores: float64 [N]: what stage 1 gave them.
         sources: Where each comes from.
         consensus: What people said.
+        order: Places of the clips that have stars, in the order of their first rating; None: all, as they are.
     """
 
     ids: tuple[int, ...]
@@ -39,6 +41,7 @@ class RatedClips:
     scores: Float64Array
     sources: Sequence[str]
     consensus: Consensus
+    order: Sequence[int] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class TrainingResult:
         stage1: Of stage 1's scores, on the same pairs.
         before: Of the model that served before, learned again without the clips that are judged; None without one.
         model: The new model, also where it does not serve; None where nothing could be learned.
+        evidence: How often the stake was won by betting on ratings before they were given; None: nothing was learned.
+        takes_back: Whether the model that served before must not serve any more.
     """
 
     kind: str
@@ -64,6 +69,8 @@ class TrainingResult:
     stage1: Ranking | None
     before: Ranking | None
     model: RatingModel | None
+    evidence: float | None = None
+    takes_back: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object, without the model."""
@@ -73,6 +80,8 @@ class TrainingResult:
             "serves": self.serves,
             "why": self.why,
             "learner": self.learner,
+            "evidence": None if self.evidence is None else float(f"{self.evidence:.3g}"),
+            "takes_back": self.takes_back,
             **{name: None if value is None else value.to_json() for name, value in rankings.items()},
         }
 
@@ -124,8 +133,15 @@ def _train(kind: str, clips: RatedClips, old: RatingModel | None, trained_at: st
         known = np.flatnonzero(np.isin(clips.ids, old.clip_ids))
         same = old.learner if may_learn(old.learner, len(targets)) else best
         before = rank(division, held_out(same, known), targets, seed)
-    serves, why = _decide(kind, found[best], stage1, before, gain)
+    order = everything if clips.order is None else np.asarray(clips.order, np.int64)
+    said = [clips.sources[place] for place in order]
+    evidence = find_evidence(rows[order], targets[order], weight[order], clips.scores[order], said, list(scored))
+    serves, why = _decide(kind, found[best], stage1, before, gain, evidence)
+    takes_back = old is not None and not evidence.is_proven and _served_on_evidence(old)
+    if takes_back:
+        why = f"{why}. The model before is taken back: later ratings do not bear it out"
     figures = {
+        "evidence": evidence.factor,
         "features_version": FEATURES_VERSION if any(VERSION_KEY in values for values in clips.features) else None,
         "ranking": found[best].to_json(),
         "stage1": stage1.to_json(),
@@ -141,11 +157,24 @@ def _train(kind: str, clips: RatedClips, old: RatingModel | None, trained_at: st
         trained_at,
         figures,
     )
-    return TrainingResult(kind, serves, why, best, found[best], stage1, before, model)
+    return TrainingResult(
+        kind, serves, why, best, found[best], stage1, before, model, evidence.factor, takes_back and not serves
+    )
+
+
+def _served_on_evidence(old: RatingModel) -> bool:
+    """Whether a model serves because ratings spoke for it, or as one of an older version; not by a person's choice."""
+    factor = old.figures.get("evidence")
+    return factor is None or float(factor) >= 1 / FALSE_RATE
 
 
 def _decide(
-    kind: str, new: Ranking, stage1: Ranking, before: Ranking | None, gain: tuple[float, float]
+    kind: str,
+    new: Ranking,
+    stage1: Ranking,
+    before: Ranking | None,
+    gain: tuple[float, float],
+    evidence: Evidence,
 ) -> tuple[bool, str]:
     """Whether a new model may serve, and why, in words with figures. gain: 80% interval of its lead over stage 1."""
     low, high = new.interval
@@ -155,6 +184,12 @@ def _decide(
         f"clips, chance 50%), rank correlation {new.spearman:.2f} ({least:.2f} to {most:.2f}), stage 1 "
         f"{stage1.share:.0%}" + ("" if before is None else f", the model before {before.share:.0%}")
     )
+    said += f", evidence {_odds(evidence.factor)}"
+    if not evidence.is_proven:
+        needed = f"{1 / FALSE_RATE:.0f} to 1"
+        return False, f"Not yet better: {said}. It is not shown to be better than chance before evidence of {needed}"
+    if not evidence.beats_stage1:
+        return False, f"Not yet better: {said}. Predictions by stage 1's score have come true more often"
     if not new.better_than_chance:
         return False, f"Not yet better: {said}. It is not shown to be better than chance"
     if new.share <= stage1.share:
@@ -165,6 +200,10 @@ def _decide(
     if before is not None and new.share < before.share:
         return False, f"Not yet better: {said}. It ranks no better than the model before"
     return True, said
+
+
+def _odds(factor: float) -> str:
+    return f"{min(factor, 1e6):,.0f} to 1" if factor >= 10 else f"{factor:.2g} to 1"
 
 
 def _shares(found: dict[str, Ranking]) -> dict[str, float]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from adapters.errors import AdapterError, BundleError, StorageError
 from adapters.system import file_lock
 from cliplab.clips.database import now
+from cliplab.clips.listing import are_rated, count_ratings
 from cliplab.clips.manager import ClipManager
 from cliplab.clips.rating_model import RatingModel, read_models, write_models
 from cliplab.clips.rating_training import TrainingResult, train_kind
@@ -83,8 +84,10 @@ class RatingBasedTrainer:
                 self.results[kind] = result
                 if result.serves and result.model is not None:
                     models[kind] = result.model
+                elif result.takes_back:
+                    del models[kind]
             served = [kind for kind, result in self.results.items() if result.serves]
-            if served:
+            if served or any(result.takes_back for result in self.results.values()):
                 write_models(self.model_path, models)
             write_state(self.manager, rated_before, self.results)
         for result in self.results.values():
@@ -102,8 +105,9 @@ class RatingBasedTrainer:
         with self._guard:
             if self._thread is not None and self._thread.is_alive():
                 return True
-            progress = self.get_training_progress()
-            if not progress["ready_for_training"] or progress["new_ratings"] < RETRAIN_EVERY:
+            # Asked after every rating, so that no clips are counted here.
+            new = count_ratings(self.manager.database) - read_state(self.manager)["ratings"]
+            if new < RETRAIN_EVERY or not are_rated(self.manager.database, MIN_SAMPLES):
                 return False
             self._begin()
             return True
@@ -132,8 +136,11 @@ class RatingBasedTrainer:
             thread.join(seconds)
         return thread is None or not thread.is_alive()
 
-    def get_training_progress(self) -> dict[str, Any]:
+    def get_training_progress(self, statistics: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """How far training is.
+
+        Args:
+            statistics: Of ``ClipManager.get_statistics``, where they are at hand; None: they are asked for.
 
         Returns:
             ``ready_for_training``, ``rated_clips``, ``min_samples``, ``new_ratings`` since the last training,
@@ -141,7 +148,8 @@ class RatingBasedTrainer:
             (what the last training found, by type), ``history`` (how ranking went from training to training) and
             ``error``.
         """
-        statistics, state = self.manager.get_statistics(), read_state(self.manager)
+        statistics = self.manager.get_statistics() if statistics is None else statistics
+        state = read_state(self.manager)
         rated = statistics["rated_clips"]
         return {
             "ready_for_training": rated >= MIN_SAMPLES,

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from cliplab.clips.consensus import find_consensus, to_ratings
 from cliplab.clips.manager import ClipManager
-from cliplab.clips.rating_rows import rating_rows
+from cliplab.clips.rating_rows import first_ratings, rating_rows
 from cliplab.clips.rating_training import RatedClips
 from cliplab.clips.records import ClipError, is_outdated, read_features
 from cliplab.clips.schema import CLIPS, COMPARISONS
@@ -30,6 +30,7 @@ def load_rated_clips(manager: ClipManager) -> dict[str, RatedClips]:
         ratings = list(rating_rows(connection))
         pairs = [(row.better_id, row.worse_id) for row in connection.execute(sa.select(COMPARISONS))]
         wanted = sorted({row.clip_id for row in ratings} | {number for pair in pairs for number in pair})
+        first_said = first_ratings(connection)
         rows: list[Any] = []
         columns = (CLIPS.c.id, CLIPS.c.clip_type, CLIPS.c.features, CLIPS.c.score, CLIPS.c.source_url, CLIPS.c.filepath)
         for first in range(0, len(wanted), _MANY):
@@ -40,6 +41,7 @@ def load_rated_clips(manager: ClipManager) -> dict[str, RatedClips]:
     # One consensus over all types: a rater is as strict with sound as with pictures.
     known = [(place[a], place[b]) for a, b in pairs if a in place and b in place]
     consensus = find_consensus(len(rows), to_ratings(ratings, place), known)
+    starred = {int(row.clip_id) for row in ratings}
     found = {}
     for kind in sorted({row.clip_type for row in rows}):
         own = [number for number, row in enumerate(rows) if row.clip_type == kind]
@@ -50,8 +52,15 @@ def load_rated_clips(manager: ClipManager) -> dict[str, RatedClips]:
             np.array([row.score for row in chosen], np.float64),
             [row.source_url or row.filepath for row in chosen],
             consensus.take(own),
+            _order([int(row.id) for row in chosen], starred, first_said),
         )
     return found
+
+
+def _order(ids: list[int], starred: set[int], first_said: dict[int, int]) -> list[int]:
+    """Places of the clips that have stars, in the order of their first rating, which later ratings do not change."""
+    places = [place for place, number in enumerate(ids) if number in starred]
+    return sorted(places, key=lambda place: first_said[ids[place]])
 
 
 def _features(manager: ClipManager, row: Any) -> dict[str, Any]:

@@ -53,7 +53,8 @@ def read_history(manager: ClipManager) -> list[dict[str, Any]]:
 
     Returns:
         For each: ``at``, ``ratings``, ``clip_type``, ``clips``, ``share`` of pairs in the right order, its 95%
-        ``interval``, that of ``stage1``, and whether the model ``serves``.
+        ``interval``, that of ``stage1``, its ``evidence``, whether the model ``serves``, and whether the training
+        ``takes_back`` the one before.
     """
     with manager.database.reading() as connection:
         text = connection.execute(sa.select(FACTS.c.value).where(FACTS.c.name == _HISTORY)).scalar()
@@ -73,6 +74,8 @@ def _points(ratings: int, results: Mapping[str, TrainingResult]) -> list[dict[st
             "interval": [round(end, 4) for end in result.ranking.interval],
             "stage1": None if result.stage1 is None else round(result.stage1.share, 4),
             "serves": result.serves,
+            "takes_back": result.takes_back,
+            "evidence": None if result.evidence is None else float(f"{result.evidence:.3g}"),
         }
         for kind, result in results.items()
         if result.ranking is not None

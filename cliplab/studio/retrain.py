@@ -184,7 +184,9 @@ def _to_learn(labels: Mapping[int, str], counts: Mapping[str, int]) -> tuple[dic
     """The labelled items that a head can learn from, and sentences about those that are left out."""
     single = sorted(label for label, count in counts.items() if count < FEWEST_OF_CLASS)
     kept = _only(labels, counts.keys() - set(single))
-    notes = [f"{quoted_list(single)}: a class with a single item is left out; label another item of it"] if single else []
+    notes = (
+        [f"{quoted_list(single)}: a class with a single item is left out; label another item of it"] if single else []
+    )
     classes = sorted(count_labels(kept.values()), key=lambda label: (-counts[label], label))
     if len(classes) > _MOST_CLASSES:
         used = set(classes[:_MOST_CLASSES])

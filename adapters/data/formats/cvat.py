@@ -90,7 +90,9 @@ class _Reader:
             only = None if tasks and number else video
             own, subset, gap = tasks.get(number, (only, split, step))
             if own is None:
-                raise DatasetError(f"{rows.path}, {where}: has tracks, but meta does not say which video they belong to")
+                raise DatasetError(
+                    f"{rows.path}, {where}: has tracks, but meta does not say which video they belong to"
+                )
             for start, end in _visible(states, gap):
                 rows.add(where, own, label, frames=(start, end), split=_split(subset))
         self._add_tags(video, step)

@@ -36,7 +36,8 @@ class FrameRanges:
             return first, max(self._times.number(end, item.path, self.frame_rate), first + 1)
         except MediaError as error:
             raise DatasetError(
-                f"{error}. This format counts frames, so the frame rate is required: give it (--frame-rate), or the video."
+                f"{error}. This format counts frames, so the frame rate is required: give it "
+                "(--frame-rate), or the video."
             ) from None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from cliplab.clips import DEFAULT_MODEL
 from cliplab.detect.highlights.candidates import HighlightReport
 from cliplab.detect.highlights.commands import detect_all, highlight_options
-from cliplab.detect.highlights.generating import DEFAULT_OUTPUT, GenerateReport, generate_clips
+from cliplab.detect.highlights.generating import DEFAULT_OUTPUT, KEEP_AROUND_SECONDS, GenerateReport, generate_clips
 from cliplab.detect.highlights.prompts import make_judge
 from cliplab.detect.highlights.rating_order import RatingOrder
 from cliplab.detect.highlights.stage2 import LEAST_SCORE
@@ -27,6 +27,7 @@ def detect(
     frames: str = "auto",
     audio_stream: int | None = None,
     header: Sequence[str] = (),
+    quality: str = "best",
     stage2: str | Path | None = None,
     stage2_min: float = LEAST_SCORE,
     stage2_label: str | None = None,
@@ -53,6 +54,7 @@ def detect(
         frames: As in ``HighlightOptions``.
         audio_stream: As in ``HighlightOptions``.
         header: HTTP headers, such as ``Referer: https://example.org``.
+        quality: As in ``HighlightOptions``.
         stage2: As for ``detect_all``.
         stage2_min: As for ``detect_all``.
         stage2_label: As for ``detect_all``.
@@ -79,6 +81,7 @@ def detect(
         frames=frames,
         audio_stream=audio_stream,
         headers=header,
+        quality=quality,
     )
     return detect_all(
         sources,
@@ -110,6 +113,8 @@ def generate(
     most: int | None = None,
     before: str | None = None,
     header: Sequence[str] = (),
+    quality: str = "best",
+    keep_around: float = KEEP_AROUND_SECONDS,
     stage2: str | Path | None = None,
     stage2_min: float = LEAST_SCORE,
     stage2_label: str | None = None,
@@ -135,6 +140,8 @@ def generate(
         most: As in ``HighlightOptions``.
         before: As for ``detect``.
         header: As for ``detect``.
+        quality: As in ``HighlightOptions``.
+        keep_around: ``keep_around_seconds`` of ``generate_clips``.
         stage2: As for ``detect_all``.
         stage2_min: As for ``detect_all``.
         stage2_label: As for ``detect_all``.
@@ -157,6 +164,7 @@ def generate(
         most=most,
         before=before,
         headers=header,
+        quality=quality,
     )
     looker = make_judge(
         stage2=stage2,
@@ -176,5 +184,6 @@ def generate(
         ratings=RatingOrder(rating_model),
         chat=chat,
         dry_run=dry_run,
+        keep_around_seconds=keep_around,
         **options,
     )

@@ -23,6 +23,7 @@ from cliplab.detect.highlights.proposing import Peak, Proposer, keep_apart
 from cliplab.detect.highlights.rating_order import RatingOrder
 from cliplab.detect.highlights.reading import ContainerReader, Pass
 from cliplab.detect.highlights.stage2 import Judge
+from cliplab.detect.highlights.stretch_features import StretchFeatures
 
 OnProgress = Callable[[str, float, float], object]
 OnCandidate = Callable[[Candidate], object]
@@ -170,7 +171,10 @@ def judge(
         if len(candidates) < before:
             notes.append(f"stage 2 dropped {before - len(candidates)} of {before} candidates")
     if ratings is not None:
-        candidates, served = ratings.apply(candidates, str(source))
+        stretches = None if is_live(str(source)) else StretchFeatures(source, offset)
+        measure = None if stretches is None else stretches.measure
+        candidates, served = ratings.apply(candidates, str(source), measure)
+        notes += [] if stretches is None else stretches.notes
     return candidates, model, served, notes
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -14,8 +15,8 @@ import numpy as np
 
 from adapters.errors import AdapterError, ConfigError, MediaError, MissingExtraError, StorageError, describe_failure
 from adapters.media import is_live, open_video, probe
-from adapters.system import file_fingerprint, write_bytes_atomic
-from cliplab.detect.highlights.candidates import Candidate, HighlightReport, read_report
+from adapters.system import file_fingerprint, storage_error, write_bytes_atomic
+from cliplab.detect.highlights.candidates import Candidate, HighlightReport, read_report, write_report
 from cliplab.detect.highlights.cutting_clips import clip_suffix, cut_clip
 from cliplab.detect.highlights.finding import OnProgress, find_highlights
 from cliplab.detect.highlights.live import ReadyClip, follow_highlights
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from cliplab.clips import ClipManager
 
 DEFAULT_OUTPUT = Path("output_clips")
+KEEP_AROUND_SECONDS, _MOST_AROUND_SECONDS = 30.0, 600.0
 _THUMBNAIL_HEIGHT = 360
 _FOREIGN = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -109,6 +111,7 @@ def generate_clips(
     on_note: Callable[[str], object] | None = None,
     check_url: Callable[[str], object] | None = None,
     is_stopped: Callable[[], bool] = lambda: False,
+    keep_around_seconds: float = KEEP_AROUND_SECONDS,
 ) -> GenerateReport:
     """Write the highlights of a source as clips. Run it again to resume: clips that are there are kept.
 
@@ -128,6 +131,8 @@ def generate_clips(
         on_note: Called with a sentence about a stream: stalls, damage, lost segments.
         check_url: As for ``follow_highlights``.
         is_stopped: Ends the following of a stream when it returns True.
+        keep_around_seconds: How much of a stream before and after each of its clips is kept, 0 to 600 s, in
+            ``output/sources`` with a file of candidates: so a clip can be made longer when the stream has ended.
 
     Returns:
         Each clip, also those that could not be made.
@@ -138,6 +143,10 @@ def generate_clips(
         MediaError: The source cannot be read.
         StorageError: The disk is full, or the folder or database cannot be written. What is written stays.
     """
+    if not 0 <= keep_around_seconds <= _MOST_AROUND_SECONDS:
+        raise ConfigError(
+            f"keep_around_seconds must be from 0 to {_MOST_AROUND_SECONDS:g} seconds, got {keep_around_seconds!r:.40}"
+        )
     found = stream_address(source, on_note) if isinstance(source, str) else None
     if found is not None:
         with ExitStack() as stack:
@@ -150,6 +159,8 @@ def generate_clips(
                 ratings=ratings,
                 check_url=check_url,
                 on_ready=sink.take,
+                around_seconds=keep_around_seconds,
+                on_around=sink.keep if keep_around_seconds and not dry_run else None,
                 on_progress=on_progress,
                 on_note=on_note,
                 is_stopped=is_stopped,
@@ -212,6 +223,29 @@ class _StreamSink:
         self.done.append(made)
         if self.on_clip is not None:
             self.on_clip(made)
+
+    def keep(self, ready: ReadyClip) -> None:
+        """Keep what surrounds a clip, and candidates of it whose edges can be changed."""
+        one, (start, end) = ready.candidate, ready.kept
+        target = self.folder / clip_name(self.source, one, self.mark, ready.path.suffix)
+        if not target.with_suffix(".mp4").exists() and not target.with_suffix(".m4a").exists():
+            return  # its clip failed
+        target = target.parent / "sources" / target.name
+        _make(target.parent)
+        try:
+            shutil.copyfile(ready.path, target)
+        except OSError as error:
+            raise storage_error(target, error) from error
+        moved = replace(
+            one, start=one.start - ready.offset, end=one.end - ready.offset, peak=max(one.peak - ready.offset, 0.0)
+        )
+        said = (
+            f"{self.source}: from {start:.1f} to {end:.1f} s, kept for the clip from {one.start:.1f} to {one.end:.1f} s"
+        )
+        report = HighlightReport(
+            str(target.absolute()), end - ready.offset, (moved,), (said,), fingerprint=file_fingerprint(target)
+        )
+        write_report(target.with_suffix(".json"), report)
 
 
 def clip_name(source: str, candidate: Candidate, fingerprint: str | None, suffix: str) -> str:

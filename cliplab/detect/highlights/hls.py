@@ -1,24 +1,31 @@
-"""HLS playlists (RFC 8216), read by ourselves: every segment is counted, kept as a file, and none is lost unnoticed."""
+"""HLS over HTTP (RFC 8216), read by ourselves: every segment is counted, decrypted, and none is lost unnoticed."""
 
 from __future__ import annotations
 
 import re
 import time
-import urllib.parse
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from adapters.errors import MediaError
-from cliplab.detect.highlights.web_reading import WebReader
+from adapters.errors import MediaError, MissingExtraError
+from cliplab.detect.highlights.hls_playlist import (
+    Key,
+    Playlist,
+    Segment,
+    choose_sound,
+    choose_variant,
+    parse_playlist,
+)
+from cliplab.detect.highlights.web_reading import RefusedAddressError, WebReader
 
 _PLAYLIST = re.compile(r"^https?://[^?#]+\.m3u8?([?#]|$)", re.IGNORECASE)
 _MOST_PLAYLIST_BYTES, _MOST_SEGMENT_BYTES = 8 << 20, 512 << 20
-_MOST_SEGMENTS = 200_000
-# Not from the middle of a name: a long line without "=" would otherwise be searched from each of its characters.
-_ATTRIBUTE = re.compile(r'(?<![A-Z0-9-])([A-Z0-9-]+)=("[^"]*"|[^,]*)')
+_KEY_BYTES = 16
+_KEPT_KEYS = 64
 _TRIES = 4
-# Longer ones are no segments, and would put all that was kept of the stream in the past.
-_LONGEST_SEGMENT_SECONDS = 3600.0
+# A playlist whose last segment is further behind than this many of its own lengths counts anew; a cache may be a
+# little behind.
+_BEHIND = 2
 
 
 def is_playlist(source: str) -> bool:
@@ -30,241 +37,210 @@ def is_playlist(source: str) -> bool:
     return _PLAYLIST.match(source) is not None
 
 
-@dataclass(frozen=True)
-class Segment:
-    """A piece of a stream.
-
-    Attributes:
-        sequence: Its media sequence number.
-        url: Where it is.
-        seconds: How long it is by the playlist.
-        discontinuity: Whether its clock, codec or size is another than that of the segment before.
-        header: The URL of the initialisation section of fragmented MP4; None: it needs none.
-        byte_range: (first, count) within the resource; None: all of it.
-        header_range: The same of the header.
-    """
-
-    sequence: int
-    url: str
-    seconds: float
-    discontinuity: bool = False
-    header: str | None = None
-    byte_range: tuple[int, int] | None = None
-    header_range: tuple[int, int] | None = None
-
-
-@dataclass(frozen=True)
-class Playlist:
-    """A playlist as it is now.
-
-    Attributes:
-        segments: In order; empty in one of variants.
-        target_seconds: The longest that a segment may be.
-        ended: Whether no segment will be added.
-        variants: (bits per second, URL) of each quality; empty in one of segments.
-        notes: What is not followed, in sentences.
-    """
-
-    segments: tuple[Segment, ...] = ()
-    target_seconds: float = 6.0
-    ended: bool = False
-    variants: tuple[tuple[int, str], ...] = ()
-    notes: tuple[str, ...] = ()
-
-
-def parse_playlist(text: str, url: str) -> Playlist:
-    """Read a playlist.
-
-    Args:
-        text: Its text.
-        url: Where it is, to which its addresses are relative.
-
-    Raises:
-        MediaError: It is none, is encrypted, or leads to something that is not HTTP.
-    """
-    lines = [line.strip() for line in text.lstrip("\ufeff").splitlines() if line.strip()]
-    if not lines or lines[0] != "#EXTM3U":
-        raise MediaError(f"{url}: is not an HLS playlist: its first line is not #EXTM3U. Check the address.")
-    reader = _Reader(url)
-    for line in lines[1:]:
-        reader.take(line)
-    return reader.playlist()
-
-
-@dataclass
-class _Reader:
-    url: str
-    sequence: int = 0
-    target: float = 6.0
-    ended: bool = False
-    seconds: float = 0.0
-    discontinuity: bool = False
-    header: str | None = None
-    header_range: tuple[int, int] | None = None
-    byte_range: tuple[int, int] | None = None
-    range_end: int = 0
-    bits: int | None = None
-    segments: list[Segment] = field(default_factory=list)
-    variants: list[tuple[int, str]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def take(self, line: str) -> None:
-        tag, _, value = line.partition(":")
-        attributes = {name: text.strip('"') for name, text in _ATTRIBUTE.findall(value)}
-        if not line.startswith("#"):
-            self._address(self._absolute(line))
-        elif tag == "#EXTINF":
-            self.seconds = min(_number(value.split(",")[0]), _LONGEST_SEGMENT_SECONDS)
-        elif tag == "#EXT-X-MEDIA-SEQUENCE":
-            self.sequence = int(_number(value))
-        elif tag == "#EXT-X-TARGETDURATION":
-            self.target = min(max(_number(value), 0.5), 60.0)
-        elif tag == "#EXT-X-DISCONTINUITY":
-            self.discontinuity = True
-        elif tag == "#EXT-X-ENDLIST":
-            self.ended = True
-        elif tag == "#EXT-X-BYTERANGE":
-            self.byte_range = self._range(value)
-        elif tag == "#EXT-X-MAP":
-            self.header = self._absolute(attributes.get("URI", ""))
-            self.header_range = self._range(attributes["BYTERANGE"]) if "BYTERANGE" in attributes else None
-        elif tag == "#EXT-X-KEY" and attributes.get("METHOD", "NONE") != "NONE":
-            raise MediaError(
-                f"{self.url}: is encrypted ({attributes['METHOD']:.20}). Give a playlist without encryption."
-            )
-        elif tag == "#EXT-X-STREAM-INF":
-            self.bits = int(_number(attributes.get("BANDWIDTH", "0")))
-        elif tag == "#EXT-X-MEDIA" and attributes.get("TYPE") == "AUDIO" and attributes.get("URI"):
-            self.notes.append("the playlist has sound in separate playlists, which are not analysed")
-
-    def playlist(self) -> Playlist:
-        return Playlist(
-            tuple(self.segments), self.target, self.ended, tuple(self.variants), tuple(dict.fromkeys(self.notes))
-        )
-
-    def _address(self, url: str) -> None:
-        if self.bits is not None:
-            self.variants.append((self.bits, url))
-            self.bits = None
-            return
-        if len(self.segments) >= _MOST_SEGMENTS:
-            raise MediaError(f"{self.url}: lists more than {_MOST_SEGMENTS} segments. Give a shorter playlist.")
-        made = Segment(
-            self.sequence, url, self.seconds, self.discontinuity, self.header, self.byte_range, self.header_range
-        )
-        self.segments.append(made)
-        self.sequence += 1
-        self.seconds, self.discontinuity, self.byte_range = 0.0, False, None
-
-    def _absolute(self, address: str) -> str:
-        try:
-            url = urllib.parse.urljoin(self.url, address)
-        except ValueError:
-            url = ""
-        if not url.startswith(("http://", "https://")):
-            raise MediaError(f"{self.url}: refers to {address!r:.80}, which is not HTTP(S) and is not opened.")
-        return url
-
-    def _range(self, value: str) -> tuple[int, int]:
-        count, _, first = value.partition("@")
-        start = int(_number(first)) if first else self.range_end
-        self.range_end = start + int(_number(count))
-        return start, int(_number(count))
-
-
-def _number(text: str) -> float:
-    try:
-        value = float(text.strip())
-    except ValueError:
-        return 0.0
-    return value if 0 <= value < 1e15 else 0.0
-
-
 class Fetcher(WebReader):
-    """Reads playlists and their segments over HTTP with limits on time and size."""
+    """Reads playlists, segments and their keys over HTTP with limits on time and size."""
 
-    def playlist(self, url: str) -> tuple[Playlist, str]:
-        """The playlist of segments at an address, of the best quality where there are several; and its address.
+    def __init__(self, headers: Mapping[str, str], check_url: Callable[[str], object] | None = None) -> None:
+        """Prepare.
+
+        Args:
+            headers: As for ``WebReader``.
+            check_url: As for ``WebReader``.
+        """
+        super().__init__(headers, check_url)
+        self._keys: dict[str, bytes | MediaError] = {}
+        self._header: tuple[Any, bytes] | None = None
+
+    def playlist(self, url: str) -> Playlist:
+        """A playlist as it is now.
 
         Raises:
             MediaError: It cannot be read or followed.
         """
-        for _ in range(3):
-            data, final = self.get(url, _MOST_PLAYLIST_BYTES)
-            found = parse_playlist(data.decode("utf-8", "replace"), final)
-            if not found.variants:
-                return found, url
-            url = max(found.variants)[1]
-        raise MediaError(f"{url}: has more than two levels of playlists, which is not supported.")
+        data, final = self.get(url, _MOST_PLAYLIST_BYTES)
+        return parse_playlist(data.decode("utf-8", "replace"), final)
 
-    def segment(self, segment: Segment, is_stopped: Callable[[], bool] = lambda: False) -> bytes:
-        """The bytes of a segment, with its header before it. What fails is tried again, later each time.
+    def choose(self, url: str, quality: str = "best", sound: int | None = None) -> tuple[Playlist, str, str | None]:
+        """The playlist of segments at an address, of one quality where there are several.
+
+        Args:
+            url: Of a playlist of segments or of variants.
+            quality: As for ``choose_variant``.
+            sound: As for ``choose_sound``.
+
+        Returns:
+            The playlist, its address, and that of the playlist of its sound, None where its segments have it.
 
         Raises:
-            MediaError: It could not be read.
+            MediaError: It cannot be read or followed.
         """
+        own_sound = None
+        for _ in range(3):
+            found = self.playlist(url)
+            if not found.variants:
+                return found, url, own_sound
+            chosen = choose_variant(found, quality)
+            url, own_sound = chosen.url, choose_sound(found, chosen, sound)
+        raise MediaError(f"{url}: is a playlist of playlists of playlists. Give the address of one of them.")
+
+    def segment(self, segment: Segment, is_stopped: Callable[[], bool] = lambda: False) -> bytes:
+        """The bytes of a segment, decrypted, with its header before it. What fails is tried again, later each time.
+
+        Raises:
+            MediaError: It could not be read or decrypted.
+            MissingExtraError: It is encrypted, and the ``clips`` extra is not installed.
+        """
+        data = self._try(segment.url, segment.byte_range, is_stopped)
+        data = self._decrypted(data, segment.key, segment, is_stopped)
+        if segment.header is None:
+            return data
+        name = (segment.header, segment.header_range, segment.header_key)
+        if self._header is None or self._header[0] != name:
+            header = self._try(segment.header, segment.header_range, is_stopped)
+            self._header = name, self._decrypted(header, segment.header_key, segment, is_stopped)
+        return self._header[1] + data
+
+    def _try(self, url: str, byte_range: tuple[int, int] | None, is_stopped: Callable[[], bool]) -> bytes:
         for attempt in range(_TRIES):
             try:
-                data, _ = self.get(segment.url, _MOST_SEGMENT_BYTES, segment.byte_range, is_stopped)
-                if segment.header is None:
-                    return data
-                header, _ = self.get(segment.header, _MOST_SEGMENT_BYTES, segment.header_range, is_stopped)
-                return header + data
-            except MediaError:
-                if attempt + 1 == _TRIES or is_stopped():
+                return self.get(url, _MOST_SEGMENT_BYTES, byte_range, is_stopped)[0]
+            except MediaError as error:
+                if isinstance(error, RefusedAddressError) or attempt + 1 == _TRIES or is_stopped():
                     raise
                 time.sleep(0.25 * 2**attempt)
         raise AssertionError
 
+    def _decrypted(self, data: bytes, key: Key | None, segment: Segment, is_stopped: Callable[[], bool]) -> bytes:
+        if key is None:
+            return data
+        known = self._keys.get(key.url)
+        if known is None:
+            while len(self._keys) >= _KEPT_KEYS:
+                self._keys.pop(next(iter(self._keys)))
+            try:
+                known = self._try(key.url, None, is_stopped)
+                if len(known) != _KEY_BYTES:
+                    raise MediaError(f"{key.url}: is a key of {len(known)} bytes, and AES-128 needs {_KEY_BYTES}.")
+            except MediaError as error:  # asked once: each segment would wait for it
+                known = error
+            self._keys[key.url] = known
+        if isinstance(known, MediaError):
+            raise MediaError(f"{segment.url}: cannot be decrypted: {known}")
+        return decrypt(data, known, key.iv or segment.sequence.to_bytes(16, "big"), segment.url)
+
+
+def decrypt(data: bytes, key: bytes, iv: bytes, name: str) -> bytes:
+    """Decrypt AES-128 in CBC mode with the padding of PKCS 7 (RFC 8216, 4.3.2.4).
+
+    Args:
+        data: What was sent.
+        key: 16 bytes.
+        iv: 16 bytes.
+        name: For messages.
+
+    Raises:
+        MediaError: It was not encrypted with this key.
+        MissingExtraError: The ``clips`` extra is not installed.
+    """
+    try:
+        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(error.name or "cryptography", "clips", "encrypted streams") from error
+    if not data or len(data) % 16:
+        raise MediaError(f"{name}: cannot be decrypted: {len(data)} bytes are not a multiple of 16. Fetch it again.")
+    decryptor = Cipher(algorithms.AES(key), modes.CBC(iv)).decryptor()
+    plain = decryptor.update(data) + decryptor.finalize()
+    padding = plain[-1]
+    if not 1 <= padding <= 16 or not plain.endswith(bytes([padding]) * padding):
+        raise MediaError(f"{name}: cannot be decrypted: the key does not fit. Check the headers that its host needs.")
+    return plain[:-padding]
+
+
+class SegmentList:
+    """Each segment of one playlist once.
+
+    Attributes:
+        ended: Whether no further segment will come.
+    """
+
+    def __init__(self, fetcher: Fetcher, url: str, playlist: Playlist, on_note: Callable[[str], object]) -> None:
+        """Begin with a playlist that was read.
+
+        Args:
+            fetcher: Reads it again.
+            url: Where it is.
+            playlist: As it was read.
+            on_note: Receives a sentence about stalls and lost segments.
+        """
+        self._fetcher, self._url, self._playlist, self._note = fetcher, url, playlist, on_note
+        self._following: int | None = None
+        self._failing = False
+
+    @property
+    def ended(self) -> bool:
+        return self._playlist.ended
+
+    def take(self) -> list[Segment]:
+        """The segments that were not taken yet, and a note where some were gone before they could be."""
+        found, segments = list[Segment](), self._playlist.segments
+        if self._following is not None and segments and self._counts_anew(segments):
+            self._note("the stream began anew: its numbers are those of another playlist")
+            self._following = None
+        for segment in segments:
+            following = self._following
+            if following is not None and segment.sequence < following:
+                continue
+            if following is not None:
+                gone = [number for number in range(following, segment.sequence) if number not in self._playlist.missing]
+                if gone:
+                    self._note(f"{len(gone)} segments were gone before they could be read")
+                if len(gone) < segment.sequence - following:
+                    marked = segment.sequence - following - len(gone)
+                    self._note(f"{marked} segments are missing in the stream itself")
+            self._following = segment.sequence + 1
+            found.append(segment)
+        return found
+
+    def _counts_anew(self, segments: tuple[Segment, ...]) -> bool:
+        assert self._following is not None
+        behind = self._following - 1 - segments[-1].sequence
+        return behind > max(8, _BEHIND * len(segments))
+
+    def wait(self) -> None:
+        """Wait as long as is usual: RFC 8216, 6.3.4: half the target duration where nothing has changed."""
+        time.sleep(min(self._playlist.target_seconds / 2, 2.0))
+
+    def reload(self) -> None:
+        """Read the playlist again; one that cannot be read now may come back."""
+        try:
+            self._playlist = self._fetcher.playlist(self._url)
+            self._failing = False
+        except MediaError as error:
+            if not self._failing:
+                self._note(f"{error} Waiting for it")
+            self._failing = True
+
 
 def new_segments(
-    fetcher: Fetcher,
-    url: str,
-    *,
-    stall_seconds: float,
-    on_note: Callable[[str], object],
-    is_stopped: Callable[[], bool] = lambda: False,
+    segments: SegmentList, *, stall_seconds: float, is_stopped: Callable[[], bool], on_note: Callable[[str], object]
 ) -> Iterator[Segment]:
     """Each segment of a stream once, as it appears, until the stream ends.
 
     Args:
-        fetcher: Reads the playlist.
-        url: Of the playlist.
-        stall_seconds: How long no segment may come before the stream is treated as ended.
-        on_note: Receives a sentence about stalls and lost segments.
+        segments: The stream.
+        stall_seconds: How long no segment may come before the stream is taken to have ended.
         is_stopped: Asked between requests.
-
-    Raises:
-        MediaError: The playlist cannot be read at the beginning.
+        on_note: Receives a sentence about a stream that stalls.
     """
-    playlist, media = fetcher.playlist(url)
-    for note in playlist.notes:
-        on_note(note)
-    following: int | None = None
-    last_news, failing = time.monotonic(), False
+    last_news = time.monotonic()
     while True:
-        first = playlist.segments[0].sequence if playlist.segments else None
-        if following is not None and first is not None and first < following - _MOST_SEGMENTS // 100:
-            on_note("the stream restarted: its segment numbers belong to another playlist")
-            following = first
-        for segment in playlist.segments:
-            if following is not None and segment.sequence < following:
-                continue
-            if following is not None and segment.sequence > following:
-                on_note(f"{segment.sequence - following} segments were gone before they could be read")
-            following, last_news = segment.sequence + 1, time.monotonic()
+        for segment in segments.take():
             yield segment
-        if playlist.ended or is_stopped():
+            last_news = time.monotonic()
+        if segments.ended or is_stopped():
             return
         if time.monotonic() - last_news > stall_seconds:
-            on_note(f"no segment for {stall_seconds:g} s: the stream is treated as ended")
+            on_note(f"no segment for {stall_seconds:g} s: the stream is taken to have ended")
             return
-        # RFC 8216, 6.3.4: half the target duration where nothing has changed.
-        time.sleep(min(playlist.target_seconds / 2, 2.0))
-        try:
-            playlist, _ = fetcher.playlist(media)
-            failing = False
-        except MediaError as error:
-            if not failing:
-                on_note(f"{error} Waiting for it")
-            failing = True
+        segments.wait()
+        segments.reload()

@@ -13,13 +13,16 @@ from adapters.media import open_container
 from cliplab.detect.highlights.candidates import Candidate, HighlightReport
 from cliplab.detect.highlights.cells import Cells
 from cliplab.detect.highlights.edges import planned, with_edges
-from cliplab.detect.highlights.hls import Fetcher, Segment, new_segments
+from cliplab.detect.highlights.hls import Fetcher, SegmentList, new_segments
+from cliplab.detect.highlights.hls_joining import Joiner, SeparateSound
+from cliplab.detect.highlights.hls_playlist import Segment
 from cliplab.detect.highlights.options import HighlightOptions
 from cliplab.detect.highlights.proposing import LiveChoice, Peak, Proposer
 from cliplab.detect.highlights.rating_order import RatingOrder
 from cliplab.detect.highlights.reading import ContainerReader, Pass
 from cliplab.detect.highlights.recording import KEPT_SECONDS, Kept, Recording
 from cliplab.detect.highlights.stage2 import Judge
+from cliplab.detect.highlights.stretch_features import StretchFeatures
 
 STALL_SECONDS = 60.0
 _EDGE_SECONDS = 0.3  # beyond an edge, of what an edge is moved by
@@ -53,6 +56,8 @@ def follow_highlights(
     ratings: RatingOrder | None = None,
     check_url: Callable[[str], object] | None = None,
     on_ready: Callable[[ReadyClip], object] | None = None,
+    around_seconds: float = 0.0,
+    on_around: Callable[[ReadyClip], object] | None = None,
     on_progress: Callable[[str, float, float], object] | None = None,
     on_note: Callable[[str], object] | None = None,
     is_stopped: Callable[[], bool] = lambda: False,
@@ -70,6 +75,9 @@ def follow_highlights(
         check_url: Called with each address before it is asked, those in playlists and redirects too; raises where it
             must not be.
         on_ready: Called with each candidate when it can be cut.
+        around_seconds: How much before and after each candidate ``on_around`` gets.
+        on_around: Called with each candidate again when what follows it was received: with a file of its stretch and
+            its surroundings, whose times are in ``kept``.
         on_progress: Called with "follow", the seconds done, and infinity.
         on_note: Called with a sentence about stalls, damage and lost segments.
         is_stopped: Asked between segments; True ends the following.
@@ -85,10 +93,13 @@ def follow_highlights(
     with tempfile.TemporaryDirectory(prefix="cliplab-stream-") as temporary:
         home = Path(temporary) if folder is None else Path(folder)
         follower = _Follower(url, options, home, kept_seconds, stage2, ratings, on_ready, on_note)
+        if on_around is not None:
+            follower.around_seconds, follower.on_around = around_seconds, on_around
         fetcher = Fetcher(options.headers, check_url)
         try:
+            segments = follower.begin(fetcher)
             for segment in new_segments(
-                fetcher, url, stall_seconds=stall_seconds, on_note=follower.note_loss, is_stopped=is_stopped
+                segments, stall_seconds=stall_seconds, on_note=follower.note, is_stopped=is_stopped
             ):
                 follower.take(segment, fetcher, is_stopped)
                 if on_progress is not None:
@@ -97,7 +108,7 @@ def follow_highlights(
                     break
             return follower.finish()
         finally:
-            follower.recording.close()
+            follower.close()
 
 
 @dataclass(eq=False)
@@ -114,6 +125,9 @@ class _Follower:
     lost: int = 0
     candidates: list[Candidate] = field(default_factory=list)
     waiting: list[Peak] = field(default_factory=list)
+    around_seconds: float = 0.0
+    on_around: Callable[[ReadyClip], object] | None = None
+    unfinished: list[Candidate] = field(default_factory=list)
     model: str | None = None
     served: str | None = None
 
@@ -127,11 +141,30 @@ class _Follower:
         self._origin: float | None = None
         self._offset = 0.0
         self._signature: tuple[Any, ...] = ()
+        self.joiner = Joiner(None, self.note)
+        self.sound: SeparateSound | None = None
+
+    def begin(self, fetcher: Fetcher) -> SegmentList:
+        """Choose the quality and the sound."""
+        playlist, media, sound = fetcher.choose(self.url, self.options.quality, self.options.audio_stream)
+        if sound is not None:
+            self.sound = SeparateSound(fetcher, sound, self.folder, self.note_loss, self.count_loss)
+            self.joiner = Joiner(self.sound, self.note)
+            self.found.options = replace(self.options, audio_stream=None)  # each segment has this one sound
+        return SegmentList(fetcher, media, playlist, self.note_loss)
+
+    def count_loss(self) -> None:
+        self.lost += 1
+
+    def close(self) -> None:
+        self.recording.close()
+        if self.sound is not None:
+            self.sound.close()
 
     def note_loss(self, text: str) -> None:
         """A note of the playlist; counts what it says is lost."""
         if text.endswith("were gone before they could be read"):
-            self.lost += int(text.split()[0])
+            self.lost += int(text.removeprefix("sound: ").split()[0])
         self.note(text)
 
     def note(self, text: str) -> None:
@@ -149,8 +182,9 @@ class _Follower:
             return
         path = self.recording.store(self.read, segment, data)
         self.read += 1
-        header = data.find(b"moof") - 4 if segment.header is not None else 0
         try:
+            path = self.joiner.joined(path, segment, is_stopped)
+            header = data.find(b"moof") - 4 if path.suffix == ".mp4" else 0
             self._measure(path, segment, max(header, 0))
         except MediaError as error:
             path.unlink(missing_ok=True)
@@ -189,11 +223,31 @@ class _Follower:
             else:
                 later.append(peak)
         self.waiting = later
+        self._keep_around(at_end)
+
+    def _keep_around(self, at_end: bool) -> None:
+        """Hand over what surrounds candidates, once it was received, so that their clips can be made longer later."""
+        if self.on_around is None:
+            return
+        later = list[Candidate]()
+        for one in self.unfinished:
+            if not at_end and self.found.end_seconds < one.end + self.around_seconds:
+                later.append(one)
+                continue
+            joined = self.folder / f"around{self.recording.suffix}"
+            start, end = max(one.start - self.around_seconds, 0.0), one.end + self.around_seconds
+            try:
+                offset, start, end = self.recording.join(start, end, one.peak, joined)
+                self.on_around(ReadyClip(one, joined, offset, (start, end)))
+            except MediaError as error:
+                self.note(f"the surroundings of the clip at {one.peak:.1f} s are not kept: {error}")
+            finally:
+                joined.unlink(missing_ok=True)
+        self.unfinished = later
 
     def _ready(self, peak: Peak, end_seconds: float | None) -> None:
         candidate = with_edges(peak, self.cells, self.found.cuts, self.options, end_seconds)
-        suffix = ".mp4" if self.recording.is_fragmented else ".ts"
-        joined = self.folder / f"joined{suffix}"
+        joined = self.folder / f"joined{self.recording.suffix}"
         try:
             offset, start, end = self.recording.join(candidate.start, candidate.end, candidate.peak, joined)
             candidate = replace(candidate, start=round(start, 3), end=round(end, 3))
@@ -203,9 +257,13 @@ class _Follower:
                 for note in notes:
                     self.note(note)
             if self.ratings is not None:
-                kept, self.served = self.ratings.apply(kept, self.url)
+                stretches = StretchFeatures(joined, offset)
+                kept, self.served = self.ratings.apply(kept, self.url, stretches.measure)
+                for note in stretches.notes:
+                    self.note(note)
             for one in kept:
                 self.candidates.append(one)
+                self.unfinished.append(one)
                 if self.on_ready is not None:
                     self.on_ready(ReadyClip(one, joined, offset, (self.recording.start, self.recording.end)))
         except MediaError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -23,6 +24,7 @@ BEFORE_SHARES: dict[str, float] = {
 }
 Frames = Literal["auto", "reference", "key"]
 _LONGEST_CLIP = 300.0
+_HEIGHT = re.compile(r"[1-9]\d{1,3}p?")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,10 @@ class HighlightOptions:
         snap_seconds: How far an edge may move to a silence or a cut; 0 leaves edges where they are.
         frames: Which pictures are decoded: "reference" those that others lean on, "key" key frames only, "auto"
             reference frames up to 1280x720 at 30 per second and key frames above that.
-        audio_stream: Which sound stream is heard, from 0; None: FFmpeg's choice.
+        audio_stream: Which sound stream is heard, from 0; None: FFmpeg's choice. Of an HLS stream with sound in
+            playlists of its own, which of these; None: the default one.
+        quality: Of an HLS stream in several qualities: "best", "lowest", or a height such as "720p", the best of that
+            height or less.
         headers: HTTP headers for URLs, such as a cookie or a referrer.
     """
 
@@ -52,6 +57,7 @@ class HighlightOptions:
     frames: Frames = "auto"
     audio_stream: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    quality: str = "best"
 
     def __post_init__(self) -> None:
         """Refuse what is not allowed.
@@ -67,6 +73,8 @@ class HighlightOptions:
             raise ConfigError(f"most must be a whole number of at least 1, got {self.most!r}")
         if self.frames not in ("auto", "reference", "key"):
             raise ConfigError(f"frames must be auto, reference or key, got {self.frames!r}")
+        if self.quality not in ("best", "lowest") and not _HEIGHT.fullmatch(str(self.quality)):
+            raise ConfigError(f"quality must be best, lowest or a height such as 720p, got {self.quality!r:.60}")
         for name, share in self.before_shares.items():
             if name not in BEFORE_SHARES:
                 hint = did_you_mean(name, BEFORE_SHARES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from adapters.errors import MissingExtraError
 from cliplab.detect.highlights.candidates import Candidate
 
+_MOST_MEASURED = 100  # candidates of a source: to measure one takes about a second
 _WORDS = {1: "Poor", 2: "Below average", 3: "Average", 4: "Good", 5: "Excellent"}
 
 
@@ -34,12 +35,19 @@ class RatingOrder:
         self._path = Path(path)
         self._read: dict[Path, tuple[int, dict[str, Any]]] = {}
 
-    def apply(self, candidates: Sequence[Candidate], source: str = "") -> tuple[list[Candidate], str | None]:
+    def apply(
+        self,
+        candidates: Sequence[Candidate],
+        source: str = "",
+        measure: Callable[[Candidate], Mapping[str, Any]] | None = None,
+    ) -> tuple[list[Candidate], str | None]:
         """Label candidates and order them.
 
         Args:
             candidates: In any order.
             source: What they are of; while two versions are compared, it decides which of them orders.
+            measure: Measures the features of a candidate's stretch, where a model knows more than its cues; asked for
+                the 100 best ones of stage 1. None: cues alone.
 
         Returns:
             The candidates, in the order given, with expected stars and new scores, the mean of both; and the models
@@ -50,9 +58,12 @@ class RatingOrder:
         """
         arm, models = self._models(source)
         done, used = list[Candidate](), dict[str, int]()
-        for one in candidates:
+        best = set(sorted(range(len(candidates)), key=lambda place: -candidates[place].stage1)[:_MOST_MEASURED])
+        for place, one in enumerate(candidates):
             model = models.get(one.kind)
             features = candidate_features(one)
+            if measure is not None and model is not None and place in best and set(model.table.names) - set(features):
+                features |= measure(one)
             # A model that knows none of a candidate's features would say the same of each.
             if model is None or not set(features) & set(model.table.names):
                 done.append(one)

@@ -9,7 +9,7 @@ from typing import Any
 
 from adapters.errors import MediaError
 from adapters.system import atomic_path, write_bytes_atomic
-from cliplab.detect.highlights.hls import Segment
+from cliplab.detect.highlights.hls_playlist import Segment
 
 KEPT_SECONDS = 1800.0
 
@@ -60,9 +60,9 @@ class Recording:
         return self._kept[-1].end if self._kept else 0.0
 
     @property
-    def is_fragmented(self) -> bool:
-        """Whether the last segment is fragmented MP4, not a transport stream."""
-        return bool(self._kept) and self._kept[-1].path.suffix == ".mp4"
+    def suffix(self) -> str:
+        """Of files that segments are joined to: fragmented MP4, or a transport stream."""
+        return self._kept[-1].path.suffix if self._kept else ".ts"
 
     def store(self, number: int, segment: Segment, data: bytes) -> Path:
         """Write a segment.

@@ -27,6 +27,10 @@ _BLOCK_BYTES = 256 << 10
 _SECRET = {"authorization", "cookie", "proxy-authorization"}
 
 
+class RefusedAddressError(MediaError):
+    """An address that must not be asked, now or later."""
+
+
 class WebReader:
     """Reads addresses over HTTP with limits on time and size. For one thread."""
 
@@ -76,17 +80,19 @@ class WebReader:
             is_stopped: Asked while it is read.
 
         Raises:
+            RefusedAddressError: It must not be asked.
             MediaError: It cannot be read, is larger than allowed, or comes too slowly.
         """
         if not url.startswith(("http://", "https://")):
             raise MediaError(f"{url}: is not HTTP(S) and is not opened.")
         try:
             with self._opened(url, byte_range) as answer:
-                return b"".join(self._blocks(url, answer, most_bytes, is_stopped)), str(answer.url)
+                data = b"".join(self._blocks(url, answer, most_bytes, is_stopped))
+                final, is_part = str(answer.url), answer.status == 206
         except MediaError:
             raise
         except AdapterError as error:  # of the check
-            raise MediaError(str(error)) from None
+            raise RefusedAddressError(str(error)) from None
         except urllib.error.HTTPError as error:
             raise MediaError(f"{url}: the server answered {error.code} {error.reason}. Check the address.") from None
         except (OSError, ValueError) as error:
@@ -94,6 +100,7 @@ class WebReader:
             raise MediaError(f"{url}: cannot be reached ({reason}). Check the address and the network.") from None
         except Exception as error:  # of http.client: a server that does not speak HTTP or hangs up
             raise MediaError(f"{url}: was not received completely ({error}). Try again.") from None
+        return _part(data, byte_range, is_part, url), final
 
     @contextmanager
     def _opened(self, url: str, byte_range: tuple[int, int] | None) -> Iterator[Any]:
@@ -157,6 +164,17 @@ class WebReader:
         self._check(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/")
 
 
+def _part(data: bytes, byte_range: tuple[int, int] | None, is_part: bool, url: str) -> bytes:
+    """The bytes of a range, also where the server sent all of the resource."""
+    if byte_range is None:
+        return data
+    first, count = byte_range
+    part = data if is_part else data[first : first + count]
+    if len(part) != count:
+        raise MediaError(f"{url}: has no bytes {first} to {first + count - 1}. Check the playlist.")
+    return part
+
+
 class _Connection(http.client.HTTPConnection):
     def __init__(self, reader: WebReader, *given: Any, **named: Any) -> None:
         super().__init__(*given, **named)
@@ -208,7 +226,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if not newurl.startswith(("http://", "https://")):
-            raise MediaError(f"{req.full_url}: redirects to {newurl!r:.80}, which is not HTTP(S) and is not opened.")
+            raise RefusedAddressError(
+                f"{req.full_url}: redirects to {newurl!r:.80}, which is not HTTP(S) and is not opened."
+            )
         made = self._reader.request(newurl)
         if req.has_header("Range"):
             made.add_header("Range", req.get_header("Range"))

@@ -26,7 +26,17 @@ if TYPE_CHECKING:
 _MOST_JOB_BYTES = 1 << 20
 _LOOK_SECONDS = 1.0
 _SETTLED_SECONDS = 2.0  # a video that is still being copied into the queue grows
-_KEYS = ("clip_seconds", "min_gap_seconds", "min_score", "most", "before", "snap_seconds", "frames", "headers")
+_KEYS = (
+    "clip_seconds",
+    "min_gap_seconds",
+    "min_score",
+    "most",
+    "before",
+    "snap_seconds",
+    "frames",
+    "headers",
+    "quality",
+)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Run by Alembic: brings the rollouts' tables of the connection that ``cliplab.rollout.migrating`` gives to a version."""
+"""Run by Alembic: brings the rollouts' tables, on the connection of ``cliplab.rollout.migrating``, to a version."""
 
 from alembic import context
 

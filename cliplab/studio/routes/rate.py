@@ -111,9 +111,10 @@ def _can_be_shown(studio: Studio, clip_id: int) -> bool:
 
 def _state(request: Request) -> dict[str, Any]:
     manager, trainer = clips_of(studio_of(request))
-    progress = trainer.get_training_progress()
+    statistics = manager.get_statistics()
+    progress = trainer.get_training_progress(statistics)
     said = [result["why"] for result in progress["last"].values()]
-    return {"statistics": manager.get_statistics(), "training": {**progress, "said": said}}
+    return {"statistics": statistics, "training": {**progress, "said": said}}
 
 
 def _shown_clip(clip: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-// The Browse page: a reel of the clips that are taken, made as a job.
+// The Browse page: one clip to download, and a reel of the clips that are taken, made as a job.
 
 import { api, listen, make, visible } from "/static/studio.js";
 
@@ -11,6 +11,10 @@ function count() {
   const chosen = taken().length;
   $("taken").textContent = chosen === 1 ? "1 clip chosen" : `${chosen} clips chosen`;
   $("make-reel").disabled = !chosen || work !== null;
+}
+
+function chooseOne() {
+  $("download-one").href = `/browse/clips/${$("one").value}/download`;
 }
 
 function show(text, bad = false) {
@@ -66,7 +70,9 @@ async function refresh() {
 document.addEventListener("change", (event) => { if (event.target.name === "id") count(); });
 $("make-reel")?.addEventListener("click", begin);
 $("stop-reel")?.addEventListener("click", () => work && api(`/models/jobs/${work.job}/stop`, {}).then(refresh).catch((error) => show(error.message, true)));
+$("one")?.addEventListener("change", chooseOne);
 if ($("make-reel")) {
+  chooseOne();
   count();
   const source = listen({
     job: (event) => {

@@ -136,6 +136,29 @@ def test_models_of_ratings_label_and_order(tmp_path: Path) -> None:
     assert "5.0 stars expected, Excellent" in (first.why or "")
 
 
+@pytest.mark.parametrize(("liked", "first"), [(1.0, RED), (-1.0, BLUE)])
+def test_features_of_the_stretch_order_too(recording: Path, tmp_path: Path, liked: float, first: float) -> None:
+    """A model that learned from features of clips, not from cues: the picture is brighter at one of the roars."""
+    pytest.importorskip("skops")
+    pytest.importorskip("librosa")
+    linear = pytest.importorskip("sklearn.linear_model")
+    from cliplab.clips.feature_table import feature_table
+    from cliplab.clips.rating_model import RatingModel, write_models
+    from cliplab.detect import RatingOrder
+
+    rows = [{"brightness_mean": value} for value in (0.0, 0.5, 1.0)]
+    table = feature_table(rows)
+    regressor = linear.Ridge(alpha=1e-6).fit(table.matrix(rows), [0.5 - 0.5 * liked, 0.5, 0.5 + 0.5 * liked])
+    model = RatingModel(table, "ridge", regressor, (1, 2, 3), 3, "2026-01-01", {})
+    write_models(tmp_path / "m.skops", {"audio": model, "video": model})
+    found = find_highlights(recording, OPTIONS, ratings=RatingOrder(tmp_path / "m.skops"))
+    roars = [one for one in found.candidates if min(abs(one.peak - RED), abs(one.peak - BLUE)) < 6]
+    expected = {round(one.peak): one.rating for one in roars}
+    assert len(expected) == 2
+    best = max(expected, key=lambda peak: expected[peak] or 0.0)
+    assert abs(best - first) < 6
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Callable[..., int]:
     pytest.importorskip("sqlalchemy")

@@ -15,7 +15,8 @@ from loopback import serving
 from adapters.errors import MediaError
 from adapters.media import open_video
 from cliplab.detect import HighlightOptions, find_highlights, follow_highlights, generate_clips
-from cliplab.detect.highlights.hls import Fetcher, parse_playlist
+from cliplab.detect.highlights.hls import Fetcher
+from cliplab.detect.highlights.hls_playlist import parse_playlist
 from cliplab.detect.highlights.pages import is_page, stream_of_page
 
 SECONDS = 8.0
@@ -158,7 +159,7 @@ def test_a_dead_address_and_what_is_no_playlist_are_said(stream: object) -> None
     ("text", "word"),
     [
         ("<html>", "EXTM3U"),
-        ('#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="k"\n#EXTINF:2,\na.ts', "encrypted"),
+        ('#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="file:///etc/passwd"\n#EXTINF:2,\na.ts', "not HTTP"),
         ("#EXTM3U\n#EXTINF:2,\nfile:///etc/passwd", "not HTTP"),
         ('#EXTM3U\n#EXT-X-MAP:URI="concat:/etc/passwd|/etc/shadow"\n#EXTINF:2,\na.mp4', "not HTTP"),
     ],

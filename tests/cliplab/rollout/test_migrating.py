@@ -93,7 +93,9 @@ def test_tables_of_a_later_version_are_left_as_they_are(tmp_path: Path, alembic:
     if alembic:
         make_tables(engine)
     with engine.begin() as connection:
-        statement = f"UPDATE {VERSION_TABLE} SET version_num = '0099'" if alembic else "UPDATE rollout_facts SET value = 99"
+        statement = (
+            f"UPDATE {VERSION_TABLE} SET version_num = '0099'" if alembic else "UPDATE rollout_facts SET value = 99"
+        )
         connection.exec_driver_sql(statement)
     with pytest.raises(StorageError, match="Update cliplab"):
         make_tables(engine)

@@ -1,0 +1,120 @@
+"""Evidence for a model of ratings: rarely for luck, however often one looks, soon for a taste, and taken back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="ratings need the clips extra: pip install 'cliplab[clips]'")
+
+from cliplab.clips import learners
+from cliplab.clips.evidence import FALSE_RATE, _bet, _references, _units, find_evidence, proven_since
+
+RIDGE = ("ridge",)
+HISTORIES = 100
+
+
+class _Ridge:
+    """Ridge regression of a fixed penalty: a hundred times faster than one that is chosen, for hundreds of histories."""
+
+    def fit(self, rows: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray) -> _Ridge:
+        self.mean = float(targets.mean())
+        pull = rows.T @ (targets - self.mean)
+        self.slope = np.linalg.solve(rows.T @ rows + 5.0 * np.eye(rows.shape[1]), pull)
+        return self
+
+    def predict(self, rows: np.ndarray) -> np.ndarray:
+        return self.mean + rows @ self.slope
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(learners.LEARNERS, "ridge", lambda rows, weight: _Ridge())
+
+
+def history(kind: str, ratings: int, seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Features, stars in 0..1 and sources: stars at random, alike within a source, or after the first feature."""
+    rng = np.random.default_rng(seed)
+    rows, liked = rng.normal(size=(ratings, 5)), rng.normal(size=ratings)
+    sources = [str(place) for place in range(ratings)]
+    if kind == "streams":
+        source = rng.choice(8, ratings, p=np.arange(1, 9) / 36)
+        rows += 1.5 * rng.normal(size=(8, 5))[source]
+        liked += 1.5 * rng.normal(size=8)[source]
+        sources = [f"s{one}" for one in source]
+    elif kind == "taste":
+        liked = 0.8 * rows[:, 0] + 0.6 * liked
+    stars = np.clip(np.rint(3 + 1.1 * liked), 1, 5)
+    return rows, (stars - 1) / 4, sources
+
+
+def evidence(kind: str, ratings: int, seed: int):
+    rows, stars, sources = history(kind, ratings, seed)
+    stage1 = np.random.default_rng(seed).random(ratings)
+    return find_evidence(rows, stars, np.ones(ratings), stage1, sources, RIDGE)
+
+
+@pytest.mark.parametrize("kind", ["random", "streams"])
+def test_luck_is_rarely_believed_in_a_whole_history(kind: str) -> None:
+    # At a rate of 2% of histories, 7 or more of 100 have a probability of 0.004.
+    ever = sum(evidence(kind, 60, seed).path.max() >= -np.log(FALSE_RATE) for seed in range(HISTORIES))
+    assert ever <= 6
+
+
+def test_a_taste_is_believed() -> None:
+    assert sum(evidence("taste", 60, seed).is_proven for seed in range(10)) >= 8
+
+
+def test_what_comes_later_does_not_change_what_was_seen() -> None:
+    rows, stars, sources = history("streams", 50, 1)
+    whole = find_evidence(rows, stars, np.ones(50), stars, sources, RIDGE)
+    part = find_evidence(rows[:33], stars[:33], np.ones(33), stars[:33], sources[:33], RIDGE)
+    assert np.allclose(whole.path[:33], part.path)
+    assert np.allclose(whole.stage1[:33], part.stage1)
+
+
+def test_no_bet_wins_in_the_mean() -> None:
+    """The mean of what a bet wins over all equally likely places of the rating is 1, also where ratings are alike."""
+    known = np.array([0.1, 0.2, 0.2, 0.7, 0.9])
+    for others in (np.arange(5) / 4, np.array([0.0, 0.0, 0.5, 0.5, 1.0])):
+        # Ratings that are exchangeable: each of the six is as likely the last one.
+        every = np.append(others, 0.5)
+        won = [np.exp(_bet(0.5, known, every[last], np.delete(every, last))) for last in range(6)]
+        assert np.mean(won, axis=0) == pytest.approx(np.ones(2))
+
+
+def test_clips_are_placed_among_their_own_source() -> None:
+    units = _units(["a", "b", "a", "c", "b", "a"])
+    assert [_references(units, place).tolist() for place in range(6)] == [[], [0], [0], [0, 1], [1], [0, 2]]
+
+
+def test_stage_1_that_knows_better_is_seen() -> None:
+    rows, stars, sources = history("taste", 60, 2)
+    found = find_evidence(rows, stars, np.ones(60), stars, sources, RIDGE)
+    assert found.is_proven
+    assert not found.beats_stage1
+
+
+def test_evidence_that_goes_is_taken_back() -> None:
+    need = -np.log(FALSE_RATE)
+    path = np.array([0.0, need / 2, need + 0.1, need + 2.0, 4.0, 0.5])
+    assert [proven_since(path[:count]) for count in range(7)] == [None, None, None, 2, 2, 2, None]
+    assert proven_since(np.append(path, [0.5 + need + 0.1])) == 6, "it can be shown again"
+
+
+def test_a_taste_that_changes_is_taken_back() -> None:
+    rng, rows = np.random.default_rng(0), np.random.default_rng(1).normal(size=(200, 3))
+    liked = np.where(np.arange(200) < 70, rows[:, 0], -rows[:, 0]) + 0.3 * rng.normal(size=200)
+    stars = (np.clip(np.rint(3 + liked), 1, 5) - 1) / 4
+    found = find_evidence(rows, stars, np.ones(200), stars[::-1], [str(n) for n in range(200)], RIDGE)
+    assert proven_since(found.path[:70]) is not None
+    assert any(proven_since(found.path[:count]) is None for count in range(71, 110))
+
+
+@pytest.mark.parametrize("ratings", [0, 1, 3, 4, 5])
+def test_few_ratings_say_nothing(ratings: int) -> None:
+    found = find_evidence(
+        np.zeros((ratings, 2)), np.zeros(ratings), np.ones(ratings), np.zeros(ratings), ["one"] * ratings, RIDGE
+    )
+    assert not found.is_proven
+    assert found.factor == 1.0
