@@ -27,9 +27,10 @@ def cliplab(*arguments: object) -> list[str]:
 
 
 def environment(cache: Path) -> dict[str, str]:
-    """Of all processes that are measured."""
+    """Of all processes that are measured. Bytecode is kept, as pip keeps it of what it installs."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": str(ROOT), "CLIPLAB_CACHE": str(cache)}
-    return {**os.environ, **quiet}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, **quiet}
 
 
 def once(folder: Path, make: Callable[[Path], None]) -> Path:

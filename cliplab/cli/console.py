@@ -138,6 +138,10 @@ def write_row(value: Any) -> None:
 
 def show(*renderables: Any) -> None:
     """Tables and text on stdout, as wide as the terminal, or 100 columns where there is none."""
+    if all(isinstance(item, str) for item in renderables):  # rich takes as long to import as a short video to score
+        for item in renderables:
+            print(terminal_text(item))
+        return
     from rich.console import Console
     from rich.text import Text
 
