@@ -189,7 +189,7 @@ class _Predictor:
         return float(self._predict(np.array([place]))[0]), self._scored(place)[others]
 
     def _learn(self, until: int) -> None:
-        """Learn from the first clips anew, once with each part of the sources left out."""
+        """Learn from the first clips again, once with each part of the sources left out."""
         self._until, self._next = until, max(until + 2, round(until * _GROWTH))
         folds = self._folds(until)
         self._models = {}

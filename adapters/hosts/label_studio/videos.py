@@ -182,7 +182,7 @@ def _arrived(answer: HTTPResponse, value: str) -> bytes:
     try:
         return answer.read1(_CHUNK)
     except (OSError, HTTPException) as error:
-        raise MediaError(f"{value}: was not sent whole by Label Studio ({error}). Ask again") from None
+        raise MediaError(f"{value}: was not sent whole by Label Studio ({error}). Try again") from None
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ class SegmentList:
         """The segments that were not taken yet, and a note where some were gone before they could be."""
         found, segments = list[Segment](), self._playlist.segments
         if self._following is not None and segments and self._counts_anew(segments):
-            self._note("the stream began anew: its numbers are those of another playlist")
+            self._note("the stream started over: its numbers are those of another playlist")
             self._following = None
         for segment in segments:
             following = self._following

@@ -98,7 +98,7 @@ class DeviceState:
         self._monotonic = now
 
     def forget_evidence(self) -> None:
-        """Begin anew with what is proven about the time: the keys that signed it were revoked."""
+        """Begin again with what is proven about the time: the keys that signed it were revoked."""
         self._values["evidence_seconds"] = 0.0
 
     def clock_now(self) -> float:
