@@ -97,6 +97,10 @@ def test_what_was_used_lately_stays(cache):
     old, new = fill(cache, "programs/old.tflite", 10, days=40), fill(cache, "programs/new.tflite", 10, days=2)
     cache_clear(older_than_days=30)
     assert (old.exists(), new.exists()) == (False, True)
+    read = fill(cache, "programs/read.tflite", 10, days=40)
+    os.utime(read, (time.time() - 86400, read.stat().st_mtime))
+    cache_clear(older_than_days=30)
+    assert read.exists(), "written long ago and read since"
 
 
 def test_what_cannot_be_made_again_is_never_cleared(cache):
