@@ -84,7 +84,14 @@ def test_own_names_that_do_not_fit_are_named(base_values: Values, stream_values:
     assert "'stem/bn/beta' holds values that are not finite" in refused(
         base_values | {"stem/bn/beta": np.full(8, np.inf, np.float32)}
     )
-    assert 'It is MoViNet a0 stream: set "model_mode" to "stream"' in refused(stream_values)
+    advice = 'It is MoViNet a0 stream: set "model_mode" to "stream"'
+    assert advice in refused(stream_values)
+    backbone = {name: value for name, value in stream_values.items() if not name.startswith("classifier")}
+    assert len(backbone) < len(stream_values)
+    assert advice in refused(backbone), "what a trained bundle has"
+    larger = {spec.name: np.zeros(spec.shape, np.float32) for spec in variable_specs(architecture("a1", "stream"), 3)}
+    both = 'It is MoViNet a1 stream: set "model_id" to "a1" and "model_mode" to "stream"'
+    assert both in refused({name: value for name, value in larger.items() if not name.startswith("classifier")})
 
 
 def test_the_published_tflite_is_a_source_in_stream_mode_alone(shared: Path) -> None:

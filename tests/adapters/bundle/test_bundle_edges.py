@@ -11,6 +11,7 @@ from test_bundle import CONFIG, reseal, save, visible
 
 from adapters.bundle import read_bundle, read_bundle_config, render_card, require_own
 from adapters.errors import BundleError
+from adapters.evaluation import evaluate
 
 
 @pytest.fixture
@@ -143,3 +144,29 @@ def test_a_setting_of_zero_or_false_is_on_the_card() -> None:
     card = render_card({"adapter": "a:B", "task": "multi_label", "threshold": 0, "mean": 0.0}, ["ad"], {})
     assert "| threshold | 0 |" in card
     assert "| mean | 0" in card
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"per_class": [3]},
+        {"per_class": ["x"]},
+        {"per_class": [{"label": "ad"}]},
+        {"per_class": {"ad": 1}},
+        {"intervals": None},
+        {"intervals": {"f1": []}},
+        {"intervals": {"f1": "ab"}},
+        {"notes": 3},
+        {"f1": "high"},
+        {"clips": None, "groups": None, "positive_label": ["a"]},
+    ],
+    ids=str,
+)
+def test_a_report_of_other_software_leaves_a_card_without_it(changed: dict[str, Any]) -> None:
+    truth = np.array([0, 1, 1, 0])
+    scores = np.where(np.arange(2) == truth[:, None], 0.8, 0.2).astype(np.float32)
+    report = evaluate(scores, truth, ("a", "ad"), positive_label="ad").to_json()
+    config = {"adapter": "a:B", "task": "single_label"}
+    assert "## Measured on" in render_card(config, ["a", "ad"], {"validation": report})
+    card = render_card(config, ["a", "ad"], {"validation": report | changed, "thresholds": {"classes": [changed]}})
+    assert card.startswith("# B")

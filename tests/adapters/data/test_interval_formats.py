@@ -237,6 +237,19 @@ def test_what_lies_past_the_end_is_cut_or_left_out_and_said(tmp_path: Path) -> N
     assert "1 entry that has no length (line 4)" in words
 
 
+def test_many_intervals_that_are_cut_are_not_all_listed(tmp_path: Path) -> None:
+    found = read(tmp_path, "a.edl", "1 99 3\n" * 40, duration_seconds=10)
+    assert len(found.intervals) == 40
+    cut = [note for note in found.notes if "ends after the video" in note]
+    assert len(cut) == 20
+    assert found.notes.count("further intervals were changed likewise") == 1
+
+
+def test_chapters_without_a_time_base_count_nanoseconds(tmp_path: Path) -> None:
+    text = ";FFMETADATA1\n[CHAPTER]\nSTART=1500000000\nEND=10020000000\n"
+    assert times(read(tmp_path, "a.ffmeta", text)) == [("chapter", 1.5, 10.02)]
+
+
 def test_frames_take_the_rate_of_the_video(tmp_path: Path) -> None:
     video = render_video(tmp_path / "a.mp4", "warm", 0, seconds=3, fps=20)
     found = read(tmp_path, "a.edl", "#20 #40 3\n", video=video)

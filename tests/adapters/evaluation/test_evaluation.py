@@ -120,6 +120,13 @@ score_arrays = hnp.arrays(
 )
 
 
+def test_of_several_classes_the_answer_that_is_given_is_calibrated() -> None:
+    truth = np.arange(30) % 3
+    for answer, error in ((truth, 0.1), ((truth + 1) % 3, 0.9), (np.where(np.arange(30) < 15, truth, 0), 0.9 - 2 / 3)):
+        scores = np.where(np.arange(3) == answer[:, None], 0.9, 0.05).astype(np.float32)
+        assert evaluate(scores, truth, ("a", "b", "c")).calibration_error == pytest.approx(error, abs=1e-6)
+
+
 def test_calibration_bins_are_of_equal_width() -> None:
     # 0.601 and 0.66 share the bin from 9/15 to 10/15, 0.67 is in the next; 1.0 is in the last.
     report = evaluate(binary([0.601, 0.66, 0.67, 1.0]), [1, 0, 0, 1], BINARY, positive_label="ad")

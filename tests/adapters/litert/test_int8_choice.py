@@ -137,9 +137,12 @@ def test_a_head_of_very_unlike_weights_keeps_its_small_ones(make: Callable[[byte
 def test_a_range_leaves_out_values_that_cost_all_others() -> None:
     values = np.concatenate([np.random.default_rng(0).normal(size=50_000), [400.0]]).astype(np.float32)[:, None]
     seen = Observed(values.min(0), values.max(0), values.mean(0), values)
-    assert seen.range()[1] <= 400.0
+    assert seen.range()[1] < 400.0
     smooth = np.linspace(-1, 2, 5000, dtype=np.float32)[:, None]
     assert Observed(smooth.min(0), smooth.max(0), smooth.mean(0), smooth).range() == (-1.0, 2.0)
+    above = smooth + 2
+    for values, ends in ((above, (0.0, 4.0)), (-above, (-4.0, 0.0))):
+        assert Observed(values.min(0), values.max(0), values.mean(0), values).range() == ends, "0 is exact"
 
 
 def test_what_cannot_be_calibrated_is_said() -> None:

@@ -21,7 +21,7 @@ from adapters.inference import open_model
 from adapters.media import read_clip
 from adapters.records import InputSpec
 from adapters.training.training_data import training_data
-from cliplab.datasets import dataset_prepare
+from cliplab.datasets import dataset_prepare, prepare
 
 SECONDS = 3.0
 
@@ -295,6 +295,23 @@ def test_a_full_disk_is_one_line_and_no_half_dataset(labels: Path, tmp_path: Pat
     assert not any(Path(name).parent in {Path(found).parent for found in frames(out)} for name in whole)
     assert dataset_prepare(labels, out).splits == {"train": 8, "validation": 2}
     assert frames(out) == frames(tmp_path / "whole")
+
+
+def test_a_disk_that_fills_after_some_clips_is_no_fault_of_the_others(
+    labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, written = prepare._write_frames, []
+
+    def until_full(item: Any, folder: Path, fps: float) -> None:
+        if len(written) == 2:
+            raise StorageError(f"{folder}: could not be written (no space left)")
+        written.append(folder)
+        write(item, folder, fps)
+
+    monkeypatch.setattr(prepare, "_write_frames", until_full)
+    with pytest.raises(StorageError, match="no space left"):
+        dataset_prepare(labels, tmp_path / "out")
+    assert not (tmp_path / "out" / "dataset.json").exists()
 
 
 def test_a_full_disk_while_merging_leaves_the_dataset_as_it_was(labels: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from adapters.errors import ConfigError
 from cliplab.detect import AdBreak, Observations, break_probabilities, decide_breaks, read_break_profile
+from cliplab.detect.break_evidence import find_candidates
 from cliplab.detect.break_lattice import Lattice, best_path
 from tests.support.observations import Block, adverts, simulate
 
@@ -198,3 +199,12 @@ def test_the_likeliest_path_is_that_of_lengths_and_evidence_together() -> None:
     assert best_path(Lattice(breaks, evidence, times, read_break_profile({}))) == [(1, 3)]
     nothing = np.full((5, 4), -1e9)
     assert best_path(Lattice(nothing, evidence, times, read_break_profile({}))) == []
+
+
+def test_candidates_know_which_of_them_are_cuts() -> None:
+    seen = simulate(900, [adverts(300, [20, 30, 15])])
+    found = find_candidates(seen, read_break_profile({}), np.zeros(len(seen.times)))
+    assert (found.times[0], found.times[-1]) == (0.0, seen.duration_seconds)
+    assert not found.is_cut[[0, -1]].any()
+    assert found.is_cut.sum() > 5
+    np.testing.assert_array_equal(found.is_cut, np.isin(found.times, seen.cuts))

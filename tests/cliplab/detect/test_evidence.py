@@ -75,6 +75,12 @@ def test_a_change_of_shape_lasts_on_both_sides():
     assert not np.nan_to_num(guessed).any()
 
 
+@pytest.mark.parametrize("level", [np.nan, -200.0])
+def test_of_a_recording_without_anything_to_hear_no_part_is_silent(level):
+    assert silent_stretches(np.full(200, level, np.float32)) == []
+    assert silent_stretches(np.zeros(0, np.float32)) == []
+
+
 def _corner_logo(kind: str, number: int, rng: np.random.Generator) -> np.ndarray:
     gray = np.kron(rng.integers(30, 200, (HEIGHT // 12, WIDTH // 16)), np.ones((12, 16))).astype(np.uint8)
     gray = np.roll(gray, rng.integers(0, 16, 2), axis=(0, 1))

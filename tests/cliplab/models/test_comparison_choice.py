@@ -90,6 +90,12 @@ def test_where_nothing_fits_it_says_which_limit_to_relax(limits: Limits, expecte
     assert "best with 95%" in why
 
 
+def test_a_limit_to_relax_to_has_room_of_a_tenth_in_megabytes_of_a_million() -> None:
+    large = figures("large", 0.9, 10, 97_000_000)  # 24.25 million bytes as int8
+    assert "--max-size 27MB (3 times" in chosen([large], Limits(size_bytes=9_000_000))[1]
+    assert chosen([large], Limits(size_bytes=parse_size("27MB")))[0] == "large"
+
+
 def test_relaxed_as_it_says_a_model_fits() -> None:
     assert chosen([FAST, BEST], Limits(latency_ms=11))[0] == "fast"
     assert chosen([FAST, BEST], Limits(size_bytes=1_100_000))[0] == "fast"

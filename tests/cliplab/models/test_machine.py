@@ -42,6 +42,20 @@ def test_a_report_names_what_is_there_and_what_each_extra_lacks(cache):
     assert json.loads(json.dumps(report.to_json()))["line"] == report.line()
 
 
+def test_a_package_that_is_absent_or_too_old_is_named_where_it_is_needed(cache, monkeypatch):
+    declared = [
+        *("numpy>=1.26", "absent-core>=2.0", "numpy; extra == 'near'"),
+        *("numpy>=999; extra == 'far'", "absent-extra>=1; extra == 'far'"),
+    ]
+    monkeypatch.setattr("importlib.metadata.requires", lambda name: declared)
+    report = machine()
+    assert set(report.versions) == {"cliplab", "python", "numpy"}
+    assert all(report.versions.values())
+    assert any(problem.startswith("absent-core>=2.0 is not installed") for problem in report.problems)
+    missing = {one.name: one.missing for one in report.extras}
+    assert missing == {"far": ("numpy>=999", "absent-extra>=1"), "near": ()}
+
+
 def test_the_line_for_a_report_names_no_person_and_no_place(cache):
     line = machine().line()
     assert str(cache) not in line
@@ -105,6 +119,10 @@ def test_what_was_used_lately_stays(cache):
     old, new = fill(cache, "programs/old.tflite", 10, days=40), fill(cache, "programs/new.tflite", 10, days=2)
     cache_clear(older_than_days=30)
     assert (old.exists(), new.exists()) == (False, True)
+    read = fill(cache, "programs/read.tflite", 10, days=40)
+    os.utime(read, (time.time() - 86400, read.stat().st_mtime))
+    cache_clear(older_than_days=30)
+    assert read.exists(), "written long ago and read since"
 
 
 def test_what_cannot_be_made_again_is_never_cleared(cache):

@@ -98,12 +98,15 @@ def test_a_report_counts_once(engine):
 
 
 def test_two_devices_of_one_name_are_both_warned(engine):
-    def send(client, sequence):
-        return store_report(engine, read_report("d", REPORT | {"client": client, "sequence": sequence}), now=100.0)
+    def send(client, sequence, hours=0.0):
+        report = read_report("d", REPORT | {"client": client, "sequence": sequence})
+        return store_report(engine, report, now=100.0 + 3600 * hours)
 
     assert send("a", 1).warning is None
     assert send("b", 1).warning is None  # a new installation of the same device
     assert "a" in send("a", 2).warning
     assert "named" in send("b", 2).warning
+    assert "named" in send("b", 3, 23.9).warning, "for a day"
+    assert send("b", 4, 24.1).warning is None
     with engine.connect() as connection:
         assert json.loads(connection.execute(sa.select(DEVICES.c.versions)).scalar()) == {"base-ads": "1.0.0"}

@@ -44,7 +44,7 @@ VALIDATION = {
 }
 
 
-def bundle(folder: Path, file_name: str, validation: dict[str, Any] | None = None, **keys: Any) -> Path:
+def bundle(folder: Path, file_name: str, validation: Any = None, **keys: Any) -> Path:
     metrics = {"validation": VALIDATION if validation is None else validation}
     config = check_config({**CONFIG, **keys})
     write_bundle(
@@ -112,9 +112,11 @@ def test_a_damaged_model_is_listed_with_its_error_and_the_others_work(client: Te
         {"confusion_matrix": [[1, 2, 3]] * 3, "task": "single_label"},
         {"notes": None, "per_class": "x", "intervals": {"f1": "ab"}, "accuracy": True, "curves": 3},
         {"clips": [], "f1": "1", "notes": 3},
+        [{"f1": 0.5}],
+        "0.5",
     ],
 )
-def test_metrics_of_any_form_are_shown(client: TestClient, studio: Studio, validation: dict[str, Any]) -> None:
+def test_metrics_of_any_form_are_shown(client: TestClient, studio: Studio, validation: Any) -> None:
     bundle(studio.options.models_folder, "odd", validation)
     address = f"/models/m/{model_id(studio, 'odd')}"
     assert client.get("/models").status_code == 200

@@ -300,5 +300,9 @@ def test_filters(folder, model):
         assert len(review_queue(store, "sure", ReviewFilter(label="red"))) == 8
         assert len(review_queue(store, "sure", ReviewFilter(text="RED1"))) == 1
         assert review_queue(store, "sure", ReviewFilter(low=0.0, high=0.1)) == []
+        for chosen in (ReviewFilter(label="red"), ReviewFilter(text="RED1"), ReviewFilter(low=0.0, high=0.1)):
+            counts = review_counts(store, chosen)
+            assert counts == {kind: len(review_queue(store, kind, chosen)) for kind in counts}
+        assert review_counts(store)["sure"] > review_counts(store, ReviewFilter(label="red"))["sure"] > 0
     with pytest.raises(ConfigError, match="scores"):
         ReviewFilter(low=0.9, high=0.1)

@@ -1,5 +1,6 @@
 """The label store: events once, undo, classes, leases, overlap, adjudication, and what its file may look like."""
 
+import re
 import sqlite3
 
 import pytest
@@ -219,11 +220,16 @@ def test_uncertain_items_come_by_their_margin_or_by_the_queue(store):
         ({"annotator": "a" * 300}, "annotator"),
     ],
 )
-def test_an_event_that_is_not_allowed_says_why(content, word):
+def test_an_event_that_is_not_allowed_says_why(store, content, word):
     base = {"client": "c", "sequence": 1, "annotator": "a", "item": 1, "action": "label", "at": 1.0}
+    base["value"] = {"label": "ad"}
     with pytest.raises(DatasetError, match=word):
-        event_from_json({**base, "value": {"label": "ad"}, **content})
-    event_from_json({**base, "value": {"label": "ad"}})
+        event_from_json({**base, **content})
+    good = event_from_json({**base, "sequence": 2})
+    # Events that are made in Python are checked too, and those beside them are stored.
+    found = store.append([LabelEvent(**{**base, **content}), good])
+    assert re.search(word, found.refused[0].error)
+    assert found.durable == {"c": [2]}
 
 
 @pytest.mark.parametrize("content, word", [([], "JSON object"), ({"client": "c"}, "needs"), ({"who": 1}, "'who'")])
