@@ -17,6 +17,7 @@ from loopback import serving
 from media_patterns import numbered_frame, write_video
 
 from adapters.errors import ConfigError, MediaError
+from adapters.media import open_container
 from cliplab.detect import find_highlights, follow_highlights
 from cliplab.detect.highlights import web_reading
 from cliplab.detect.highlights.hls import Fetcher, parse_playlist
@@ -187,3 +188,21 @@ def test_a_leap_of_a_streams_clock_is_a_joint(tmp_path: Path, server: Any) -> No
     report = follow_highlights(f"{server.url}/leap.m3u8", stall_seconds=30.0)
     assert report.duration_seconds == pytest.approx(5.9, abs=0.3)
     assert any("clock leaps" in note for note in report.notes)
+
+
+def test_where_an_address_of_a_video_leads_is_checked_too(tmp_path: Path, server: Any) -> None:
+    """FFmpeg follows redirects by itself: it is asked for the address to which they lead, and for no other."""
+    path = write_video(tmp_path / "a.ts", (numbered_frame(number) for number in range(50)), gop=10)
+    server.files = {"a.ts": path.read_bytes()}
+    asked: list[str] = []
+
+    def check(url: str) -> None:
+        asked.append(url)
+        if "localhost" in url:
+            raise ConfigError(f"{url}: is not public")
+
+    with pytest.raises(MediaError, match="is not public"):
+        find_highlights(f"{server.url}/elsewhere", check_url=check)
+    assert find_highlights(f"{server.url}/a.ts", check_url=check).duration_seconds == pytest.approx(2.0, abs=0.1)
+    with pytest.raises(MediaError), open_container(f"{server.url}/elsewhere", allow_url=True, redirects=False):
+        pass
