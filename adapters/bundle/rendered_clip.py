@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from adapters.records import Clip, Float64Array, InputSpec, UInt8Array
+from adapters.system import whole_number
 
 Int64Array = npt.NDArray[np.int64]
 
@@ -51,12 +52,12 @@ def rendered_variant(clip: Clip) -> int | None:
         clip: The clip.
     """
     prefix, _, number = clip.source.rpartition(".")
-    if prefix != f"golden clip {RENDERER}" or not number.isdecimal() or int(number) >= VARIANTS:
+    if prefix != f"golden clip {RENDERER}" or (variant := whole_number(number)) is None or variant >= VARIANTS:
         return None
     n_frames, height, width, _ = clip.frames.shape
-    rendered = render_clip(InputSpec(height=height, width=width, n_frames=n_frames), int(number))
+    rendered = render_clip(InputSpec(height=height, width=width, n_frames=n_frames), variant)
     same_times = clip.start == 0 and np.array_equal(clip.times, even_times(n_frames, clip.end))
-    return int(number) if same_times and np.array_equal(rendered.frames, clip.frames) else None
+    return variant if same_times and np.array_equal(rendered.frames, clip.frames) else None
 
 
 def even_times(n_frames: int, end: float) -> Float64Array:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from adapters.system import whole_number
+
 ADAPTER = "movinet_adapter:MoViNetAdapter"
 _SIGNS = ("weights_filename", "model_mode", "hub_version")  # a key of the app that no other config without adapter has
 _RENAMED = {"num_frames": "n_frames", "resolution": "imgz"}
@@ -55,14 +57,21 @@ def from_old_dataloop(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[s
         result["weights"] = weights
         notes.append(f'"weights_filename" {weights!r} is read as "weights"')
     version = config.get("hub_version")
-    if isinstance(version, str) and version.isascii() and version.isdigit():
-        result["hub_version"] = int(version)
+    if isinstance(version, str) and (number := whole_number(version)) is not None:
+        result["hub_version"] = number
     labels = labels_of_map(config.get("id_to_label_map"))
     if labels is not None and weights and "labels" not in result:
         result["labels"] = labels
         notes.append(f'"id_to_label_map" is read as "labels": the {len(labels)} classes of the weights')
     result["adapter"] = ADAPTER
     return result, notes
+
+
+def _shown(key: Any) -> str:
+    """A key as text; "" for a number that Python does not write, and for anything but text and numbers."""
+    if isinstance(key, str):
+        return key
+    return str(key) if isinstance(key, int) and not isinstance(key, bool) and 0 <= key < 10**9 else ""
 
 
 def labels_of_map(mapping: Any) -> list[str] | None:
@@ -73,7 +82,7 @@ def labels_of_map(mapping: Any) -> list[str] | None:
     """
     if not isinstance(mapping, Mapping) or not mapping:
         return None
-    by_number = {int(key): label for key, label in mapping.items() if str(key).isascii() and str(key).isdigit()}
+    by_number = {number: label for key, label in mapping.items() if (number := whole_number(_shown(key))) is not None}
     if sorted(by_number) != list(range(len(mapping))) or not all(isinstance(item, str) for item in by_number.values()):
         return None
     return [by_number[number] for number in range(len(by_number))]

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from adapters.system.strict_json import unique_pairs as unique_pairs
     from adapters.system.terminal import terminal_json as terminal_json
     from adapters.system.terminal import terminal_text as terminal_text
+    from adapters.system.whole_numbers import whole_number as whole_number
 else:  # hidden from type checkers, so that a name that is not exported is an error
     __getattr__, __dir__, __all__ = lazy_exports(
         __name__,
@@ -79,5 +80,6 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "safetensors_format": ("parse_safetensors", "safetensors_metadata"),
             "strict_json": ("MAX_DEPTH", "parse_json", "unique_pairs"),
             "terminal": ("terminal_json", "terminal_text"),
+            "whole_numbers": ("whole_number",),
         },
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from adapters.system import whole_number
 from cliplab.clips.records import (
     DEFAULT_DATABASE,
     DEFAULT_MODEL,
@@ -143,7 +144,7 @@ def clips_rate(
         ClipError: The rating is not allowed, or there is no such clip.
         StorageError: It cannot be stored.
     """
-    if isinstance(rating, str) and rating != "none" and not rating.isdecimal():
+    if isinstance(rating, str) and rating != "none" and whole_number(rating) is None:
         raise ClipError(f"rating must be 1 to 5, or none, got {rating!r:.40}")
     stars = None if rating in (None, "none") else int(rating or 0)
     with _open(database, rater) as manager:

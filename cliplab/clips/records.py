@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from adapters.errors import AdapterError
-from adapters.system import parse_json
+from adapters.system import parse_json, whole_number
 
 DEFAULT_DATABASE = "clips.db"
 DEFAULT_RATER = "local"
@@ -225,6 +225,6 @@ def clip_filter(text: str) -> tuple[Literal["=", ">=", "<="], int]:
     value = text.strip()
     operator: Any = next((sign for sign in (">=", "<=", "=") if value.startswith(sign)), "")
     stars = value.removeprefix(operator).strip()
-    if not stars.isdecimal():
+    if (number := whole_number(stars)) is None:
         raise ClipError(f'a filter by rating is "4", ">=4" or "<=2", got {text!r:.40}')
-    return operator or "=", int(stars)
+    return operator or "=", number

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.config import read_label_file
 from adapters.errors import ConfigError
+from adapters.system import whole_number
 from cliplab.outputs import require_new
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def _frame_size(size: int | str | None) -> dict[str, Any]:
     if size is None:
         return {}
     parts = str(size).lower().split("x")
-    if len(parts) > 2 or not all(part.isascii() and part.isdigit() and int(part) for part in parts):
+    if len(parts) > 2 or not all(map(whole_number, parts)):
         raise ConfigError(f"size must be a number of pixels or HEIGHTxWIDTH, e.g. 224 or 224x320, got {size!r}")
     height, width = int(parts[0]), int(parts[-1])
     return {"imgz": height, **({"input_width": width} if width != height else {})}

@@ -24,7 +24,7 @@ def is_address(text: str) -> bool:
 def require_public_address(text: str) -> str:
     """An http or https address whose host is not on this machine or in a private network.
 
-    Only the address itself is checked: where a public server redirects to is up to FFmpeg.
+    Only the address itself is checked; whoever asks it checks where it leads.
 
     Args:
         text: What was typed.

@@ -18,7 +18,15 @@ from adapters.data.formats.text import not_empty, parse_json, type_and_value
 from adapters.data.rows import make_dataset, to_row
 from adapters.errors import DatasetError, StorageError
 from adapters.media import VIDEO_SUFFIXES, is_hidden
-from adapters.system import atomic_file, cache_dir, check_regular_file, file_fingerprint, json_text, storage_error
+from adapters.system import (
+    atomic_file,
+    cache_dir,
+    check_regular_file,
+    file_fingerprint,
+    json_text,
+    storage_error,
+    whole_number,
+)
 
 _MAX_MEMBERS = 5_000_000
 _MAX_LABEL_BYTES = 2**20
@@ -165,8 +173,8 @@ def _row(sample: _Sample, labels: Sequence[str] | None) -> dict[str, Any]:
         if part is None:
             raise DatasetError(f"{sample.where}: has no label, neither in its JSON nor in a .cls, .label or .txt file")
         row["label"] = _text(sample.parts[part], sample.where).strip()
-        if part == "cls" and labels and row["label"].isdecimal() and row["label"] not in labels:
-            number = int(row["label"])
+        number = whole_number(row["label"])
+        if part == "cls" and labels and number is not None and row["label"] not in labels:
             row["label"] = labels[number] if number < len(labels) else row["label"]
     return {**row, "path": str(sample.video)}
 

@@ -30,6 +30,7 @@ from adapters.hosts.http_server.messages import (
 )
 from adapters.hosts.http_server.state import HttpHost, ServedModel
 from adapters.records import Clip, Float32Array, Prediction, UInt8Array
+from adapters.system import whole_number
 
 _Level = Annotated[int, msgspec.Meta(ge=0, le=255)]
 _FlatLevels = list[_Level]
@@ -149,9 +150,10 @@ def read_request(body: bytearray, header_length: str | None, limits: _TensorLimi
     """
     view, head = memoryview(body), len(body)
     if header_length is not None:
-        head = int(header_length) if header_length.isascii() and header_length.isdigit() else -1
+        given = whole_number(header_length)
+        head = -1 if given is None else given
         if not 0 <= head <= len(body):
-            raise RequestError(400, f"{HEADER_LENGTH} is {header_length!r}, but the body has {len(body)} bytes")
+            raise RequestError(400, f"{HEADER_LENGTH} is {header_length!r:.100}, but the body has {len(body)} bytes")
     most = MAX_HEAD_BYTES if len(body) > head else MAX_JSON_BYTES
     if head > most:
         raise RequestError(400, f"the JSON has {head} bytes; at most {most} are allowed. Send tensors in binary form")

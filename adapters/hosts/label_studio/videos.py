@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from adapters.errors import ConfigError, MediaError
+from adapters.system import whole_number
 
 _LOCAL_FILES = "/data/local-files/"
 _UPLOADS = "/data/"
@@ -279,7 +280,7 @@ class VideoFetcher:
                         f"{value}: has more than {self.max_bytes / 1e6:.0f} MB, the maximum (--max-video-mb)"
                     )
                 file.write(chunk)
-        declared = answer.headers.get("Content-Length", "")
-        if declared.isdecimal() and size != int(declared[:20]):
+        declared = whole_number(answer.headers.get("Content-Length", ""))
+        if declared is not None and size != declared:
             raise MediaError(f"{value}: {size} of {declared} bytes arrived from Label Studio. Try again")
         return target

@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import IO, Any
 
-from adapters.system import downloads_allowed
+from adapters.system import downloads_allowed, whole_number
 
 _TIMEOUT_SECONDS = 30
 _TOTAL_SECONDS = 3600
@@ -44,13 +44,13 @@ def download(url: str, target: Path, *, max_bytes: int, named: bool = False) -> 
     opener = urllib.request.build_opener(_Redirects(scheme))
     try:
         with opener.open(url, timeout=_TIMEOUT_SECONDS) as response, target.open("wb") as file:
-            expected = response.headers.get("Content-Length")
-            if expected is not None and expected.isdigit() and int(expected) > max_bytes:
+            expected = whole_number(response.headers.get("Content-Length", ""))
+            if expected is not None and expected > max_bytes:
                 raise DownloadError(f"the server declares {expected} bytes; at most {max_bytes} are allowed")
             size = _copy(response, file, max_bytes)
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise DownloadError(reason_of(error)) from error
-    if expected is not None and size != int(expected):
+    if expected is not None and size != expected:
         raise DownloadError(f"the download is damaged or was cut short (it ended after {size} of {expected} bytes)")
 
 
@@ -86,6 +86,12 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
     def __init__(self, scheme: str) -> None:
         self.allowed = ("https",) if scheme == "https" else ("http", "https")
+
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        fp.close()  # the standard library would read the whole body, however long it is
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         scheme = urllib.parse.urlsplit(newurl).scheme.lower()

@@ -24,6 +24,7 @@ from cliplab.detect.highlights.rating_order import RatingOrder
 from cliplab.detect.highlights.reading import ContainerReader, Pass
 from cliplab.detect.highlights.stage2 import Judge
 from cliplab.detect.highlights.stretch_features import StretchFeatures
+from cliplab.detect.highlights.web_reading import WebReader
 
 OnProgress = Callable[[str, float, float], object]
 OnCandidate = Callable[[Candidate], object]
@@ -85,7 +86,12 @@ def find_highlights(
             is_stopped=is_stopped,
         )
     messages, notes = ([], []) if chat is None else read_chat(chat)
-    found, candidates = _watch_file(source, options, messages, on_progress, on_candidate, check_stop)
+    if check_url is not None and is_live(str(source)):
+        # FFmpeg follows redirects without asking, so that they are followed before, and it must not.
+        source = WebReader(options.headers, check_url).final_address(str(source))
+    found, candidates = _watch_file(
+        source, options, messages, on_progress, on_candidate, check_stop, redirects=check_url is None
+    )
     if on_progress is not None and stage2 is not None:
         on_progress("stage 2", 0, 1)
     if stage2 is not None and found.seen:
@@ -111,6 +117,7 @@ def _watch_file(
     on_progress: OnProgress | None,
     on_candidate: OnCandidate | None,
     check_stop: Callable[[], None],
+    redirects: bool,
 ) -> tuple[Pass, list[Candidate]]:
     cells = Cells()
     found, proposer = Pass(cells, options), Proposer(cells, options.min_score)
@@ -126,7 +133,7 @@ def _watch_file(
             kept[peak.seconds] = peak, with_edges(peak, cells, found.cuts, options, end)
             provisional.add(kept[peak.seconds][1])
 
-    with open_container(source, allow_url=is_live(str(source))) as container:
+    with open_container(source, allow_url=is_live(str(source)), redirects=redirects) as container:
         origin, declared = _begin(source, container)
         reported = 0.0
         for seconds in ContainerReader(container, found, origin=origin, source=str(source)).read():

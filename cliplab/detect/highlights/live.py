@@ -25,6 +25,9 @@ from cliplab.detect.highlights.stage2 import Judge
 from cliplab.detect.highlights.stretch_features import StretchFeatures
 
 STALL_SECONDS = 60.0
+# A segment that begins so far from the end of the one before has another clock.
+_LEAP_SECONDS, _MOST_LOST = 10.0, 1000
+_MICROSECONDS = 1_000_000  # FFmpeg's unit for the time of a container
 _EDGE_SECONDS = 0.3  # beyond an edge, of what an edge is moved by
 
 
@@ -139,6 +142,7 @@ class _Follower:
         longest_after = self.options.clip_seconds * 0.3
         self.choice = LiveChoice(self.options.min_gap_seconds, max(longest_after - 4.0, 2.0))
         self._origin: float | None = None
+        self._sequence: int | None = None
         self._offset = 0.0
         self._signature: tuple[Any, ...] = ()
         self.joiner = Joiner(None, self.note)
@@ -194,9 +198,12 @@ class _Follower:
 
     def _measure(self, path: Path, segment: Segment, header: int) -> None:
         before = self.found.end_seconds
-        if segment.discontinuity:
-            self._origin, self._offset = None, before
         with open_container(path) as container:
+            leaps = self._leaps(container, segment)
+            if leaps and not segment.discontinuity:
+                self.note("the stream's clock leaps and the playlist does not say so; its time goes on without a gap")
+            if leaps or segment.discontinuity:
+                self._origin, self._offset = None, before
             reader = ContainerReader(
                 container, self.found, offset=self._offset, origin=self._origin, source=segment.url
             )
@@ -211,6 +218,16 @@ class _Follower:
             self._origin = reader.origin
         end = max(self.found.end_seconds, reader.first_seconds + segment.seconds)
         self.recording.add(Kept(path, segment.sequence, reader.first_seconds, end, header, reader.signature))
+
+    def _leaps(self, container: Any, segment: Segment) -> bool:
+        """Whether a segment begins at a time that cannot follow the last one, segments lost between them included."""
+        lost = 0 if self._sequence is None else max(segment.sequence - self._sequence - 1, 0)
+        self._sequence = segment.sequence
+        if self._origin is None or container.start_time is None:
+            return False
+        begins = container.start_time / _MICROSECONDS - self._origin + self._offset
+        allowed = _LEAP_SECONDS + min(lost, _MOST_LOST) * 2 * max(segment.seconds, 1.0)
+        return not -_LEAP_SECONDS <= begins - self.found.end_seconds <= allowed
 
     def _propose(self, at_end: bool) -> None:
         peaks = list(self.proposer.peaks(at_end))

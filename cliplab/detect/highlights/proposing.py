@@ -106,6 +106,8 @@ class Proposer:
             at_end: Nothing comes any more.
         """
         tick, ahead = self._step, self._ahead
+        # After a leap ahead, over more than is kept, nothing is known of what it passed over.
+        self._done = max(self._done, self._cells.first)
         while self._done + tick + ahead <= self._cells.end or (at_end and self._done < self._cells.end):
             start, end = self._done, min(self._done + tick, self._cells.end)
             self._done = end

@@ -83,12 +83,18 @@ class WebReader:
             RefusedAddressError: It must not be asked.
             MediaError: It cannot be read, is larger than allowed, or comes too slowly.
         """
+        with self._asked(url, byte_range) as answer:
+            data = b"".join(self._blocks(url, answer, most_bytes, is_stopped))
+            return _part(data, byte_range, answer.status == 206, url), str(answer.url)
+
+    @contextmanager
+    def _asked(self, url: str, byte_range: tuple[int, int] | None) -> Iterator[Any]:
+        """The answer to a request; whatever goes wrong until it is read is a MediaError."""
         if not url.startswith(("http://", "https://")):
             raise MediaError(f"{url}: is not HTTP(S) and is not opened.")
         try:
             with self._opened(url, byte_range) as answer:
-                data = b"".join(self._blocks(url, answer, most_bytes, is_stopped))
-                final, is_part = str(answer.url), answer.status == 206
+                yield answer
         except MediaError:
             raise
         except AdapterError as error:  # of the check
@@ -100,7 +106,18 @@ class WebReader:
             raise MediaError(f"{url}: cannot be reached ({reason}). Check the address and the network.") from None
         except Exception as error:  # of http.client: a server that does not speak HTTP or hangs up
             raise MediaError(f"{url}: was not received completely ({error}). Try again.") from None
-        return _part(data, byte_range, is_part, url), final
+
+    def final_address(self, url: str) -> str:
+        """Where an address leads, redirects followed and checked; what is there is not read.
+
+        Args:
+            url: Of http or https.
+
+        Raises:
+            MediaError: It cannot be asked, or leads to where it must not.
+        """
+        with self._asked(url, None) as answer:
+            return str(answer.url)
 
     @contextmanager
     def _opened(self, url: str, byte_range: tuple[int, int] | None) -> Iterator[Any]:

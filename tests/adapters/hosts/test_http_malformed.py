@@ -207,6 +207,12 @@ def test_tensors_that_are_malformed(served: Served, body: dict[str, Any]) -> Non
     assert infer(served, **body) == 400
 
 
+@pytest.mark.parametrize("length", [b"9" * 5000, b"\xb2", b"-1", b"1_0", b"0x10"])
+def test_lengths_of_a_head_that_are_none(served: Served, length: bytes) -> None:
+    head = b"POST /v2/models/tiny/infer HTTP/1.1\r\n" + HEAD + b"Content-Length: 2\r\n"
+    assert status(served, head + b"Inference-Header-Content-Length: " + length + b"\r\n\r\n{}") == 400
+
+
 @pytest.mark.parametrize(
     "lines",
     [

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
 from loopback import serving
+from media_patterns import numbered_frame, write_video
 
 from adapters.errors import ConfigError, MediaError
+from adapters.media import open_container
+from cliplab.detect import find_highlights, follow_highlights
 from cliplab.detect.highlights import web_reading
 from cliplab.detect.highlights.hls import Fetcher, parse_playlist
+from cliplab.detect.observing import observe
 
 URL = "http://example.org/live.m3u8"
 
@@ -35,9 +42,16 @@ class _Hostile(BaseHTTPRequestHandler):
     """Sends a byte now and then, or without end, until the other side hangs up."""
 
     def do_GET(self) -> None:
+        name = self.path.strip("/")
         with suppress(OSError):
-            getattr(self, self.path.strip("/").replace("-", "_"))()
+            if name in self.server.files:  # type: ignore[attr-defined]
+                self._file(self.server.files[name])  # type: ignore[attr-defined]
+            else:
+                getattr(self, name.replace("-", "_"))()
         self.close_connection = True
+
+    def _file(self, data: bytes) -> None:
+        self._send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
 
     def slow_body(self) -> None:
         self._send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
@@ -82,11 +96,9 @@ class _Hostile(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    import threading
-
     monkeypatch.setattr(web_reading, "HEAD_SECONDS", 0.5)
     with serving(_Hostile) as made:
-        made.ending = threading.Event()
+        made.ending, made.files = threading.Event(), dict[str, bytes]()
         yield made
         made.ending.set()
 
@@ -145,3 +157,52 @@ def test_where_a_name_or_a_redirect_leads_is_checked(server: Any, monkeypatch: p
     with pytest.raises(MediaError, match="is not public"):
         Fetcher({}, check_names).get(f"{server.url}/elsewhere", 1 << 20)
     assert asked[-1] == "http://localhost/good"
+
+
+@pytest.mark.parametrize("seconds", [2000, 1_000_000_000])
+def test_a_leap_of_the_times_of_a_recording_costs_nothing(tmp_path: Path, seconds: int) -> None:
+    ticks = [40 * number + (1000 * seconds if number > 25 else 0) for number in range(50)]
+    pictures = (numbered_frame(number) for number in range(50))
+    path = write_video(tmp_path / "leap.mkv", pictures, ticks=ticks, time_base=Fraction(1, 1000), gop=10)
+    began = time.process_time()
+    assert find_highlights(path).duration_seconds == pytest.approx(seconds + 2, abs=0.1)
+    assert time.process_time() - began < 10
+
+
+def test_hours_that_a_few_bytes_claim_are_not_watched(tmp_path: Path) -> None:
+    ticks = [40 * number + (80_000_000 if number > 25 else 0) for number in range(50)]
+    pictures = (numbered_frame(number) for number in range(50))
+    path = write_video(tmp_path / "leap.mkv", pictures, ticks=ticks, time_base=Fraction(1, 1000), gop=10)
+    with pytest.raises(MediaError, match=r"lasts 22\.2 h"):
+        observe(path)
+
+
+def test_a_leap_of_a_streams_clock_is_a_joint(tmp_path: Path, server: Any) -> None:
+    for number, start in enumerate((0, 90_000 * 80_000, 90_000 * 2)):
+        ticks = [start + 3600 * frame for frame in range(50)]
+        pictures = (numbered_frame(frame) for frame in range(50))
+        write_video(tmp_path / f"{number}.ts", pictures, ticks=ticks, time_base=Fraction(1, 90_000), gop=25)
+    server.files = {f"{number}.ts": (tmp_path / f"{number}.ts").read_bytes() for number in range(3)}
+    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", *(f"#EXTINF:2,\n{number}.ts" for number in range(3))]
+    server.files["leap.m3u8"] = "\n".join([*lines, "#EXT-X-ENDLIST"]).encode()
+    report = follow_highlights(f"{server.url}/leap.m3u8", stall_seconds=30.0)
+    assert report.duration_seconds == pytest.approx(5.9, abs=0.3)
+    assert any("clock leaps" in note for note in report.notes)
+
+
+def test_where_an_address_of_a_video_leads_is_checked_too(tmp_path: Path, server: Any) -> None:
+    """FFmpeg follows redirects by itself: it is asked for the address to which they lead, and for no other."""
+    path = write_video(tmp_path / "a.ts", (numbered_frame(number) for number in range(50)), gop=10)
+    server.files = {"a.ts": path.read_bytes()}
+    asked: list[str] = []
+
+    def check(url: str) -> None:
+        asked.append(url)
+        if "localhost" in url:
+            raise ConfigError(f"{url}: is not public")
+
+    with pytest.raises(MediaError, match="is not public"):
+        find_highlights(f"{server.url}/elsewhere", check_url=check)
+    assert find_highlights(f"{server.url}/a.ts", check_url=check).duration_seconds == pytest.approx(2.0, abs=0.1)
+    with pytest.raises(MediaError), open_container(f"{server.url}/elsewhere", allow_url=True, redirects=False):
+        pass
