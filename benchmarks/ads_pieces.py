@@ -3,8 +3,8 @@
     python benchmarks/ads_pieces.py MODEL [--adverts FROM:TO] [--seeds FROM:TO]
 
 Frames of the pieces of evening_pieces.py (split "test") are drawn or decoded once per second and at the edges of their
-shots, and scored by the model. Evenings are then put together from the scores: as evening.py lays them out, 12 min with
-two or three breaks of three to six adverts. What encoding does to the picture, and cuts that are found by looking, are left
+shots, and scored by the model. Evenings are then put together from the scores as evening.py lays them out: 12 min, with
+two or three breaks of three to six adverts. What encoding does to the picture, and finding cuts by looking, are left
 out: cuts are known, but for one of fifty. Two kinds of evening:
 
     again   sources of programme come again within the evening, as in evening.py
