@@ -15,6 +15,10 @@ FILE_NAME = "labels.db"
 APPLICATION_ID = 0x636C7374  # "clst": tells our file from any other SQLite file
 # Each step brings a store from the version of its place to the next; new ones are added at the end.
 MIGRATIONS = (Path(__file__).with_name("schema.sql"),)
+# What is counted of all items and sent of each, so that neither reads the whole rows of 100,000 items. A version of
+# cliplab that does not know this index keeps it in step all the same: it is no new version of the tables.
+# Its first column is one that no query asks for by a value: SQLite would take it for those by their order otherwise.
+_NARROW_INDEX = "CREATE INDEX IF NOT EXISTS items_narrow ON items (disagree, flagged, missing, done, wanted, kind)"
 # How long a write waits for another program that has the database locked.
 BUSY_SECONDS = 10.0
 
@@ -120,6 +124,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     # Only a change says that a file is read-only.
     connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute(_NARROW_INDEX)
+        connection.execute("COMMIT")
+        connection.execute("BEGIN IMMEDIATE")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
     finally:
         connection.execute("ROLLBACK")
