@@ -39,22 +39,30 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, str]:
         for name in (path, *(Path(f"{path}{end}") for end in ("-wal", "-shm", "-journal"))):
             if os.path.lexists(name):
                 check_regular_file(name, StorageError)
-        connection = connect(path)
         try:
-            try:
-                _prepare(connection, path)
-                return connection, ""
-            except sqlite3.OperationalError as error:
-                if "readonly" not in str(error) or not path.is_file():
-                    raise
-                reason = str(error)
-            connection.close()
-            connection = connect(path, read_only=True)
+            return _open_for_writing(path), ""
+        except sqlite3.OperationalError as error:
+            # In a folder that cannot be written SQLite cannot make the files beside it, and says that it cannot open.
+            if not any(word in str(error) for word in ("readonly", "unable to open")) or not path.is_file():
+                raise
+            reason = "its folder cannot be written" if "unable to open" in str(error) else str(error)
+        connection = connect(path, read_only=True)
+        try:
             check_version(connection, path)
-            return connection, f"{path} is read-only ({reason})"
         except BaseException:
             connection.close()
             raise
+        return connection, f"{path} is read-only ({reason})"
+
+
+def _open_for_writing(path: Path) -> sqlite3.Connection:
+    connection = connect(path)
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def connect(path: Path, read_only: bool = False) -> sqlite3.Connection:
