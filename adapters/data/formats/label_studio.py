@@ -58,9 +58,7 @@ def import_label_studio(
             _results(annotation, task["data"], rows, where)
     if several:
         rows.notes.append(f"{several} tasks have several annotations: the ground truth or the newest one was taken")
-    rows.notes.append(
-        "choices taken as labels of whole videos or pictures, timeline labels as ranges of frames counted from 1"
-    )
+    rows.notes.append("choices taken as labels of whole videos and pictures, timeline labels as frames counted from 1")
     return rows.dataset(labels)
 
 
@@ -94,7 +92,7 @@ def _results(annotation: dict[str, Any], data: dict[str, Any], rows: ForeignRows
             continue
         names = value.get(kind)
         if video is None:
-            rows.leave_out(where, f"labels of type {kind!r} on what is neither a video nor a picture")
+            rows.leave_out(where, f"labels of type {kind!r} on what is not a video or a picture")
         elif kind != "choices" and _names(video, is_picture_name):
             rows.leave_out(where, f"labels of type {kind!r}, which are not of a whole picture")
         elif kind not in ("choices", "timelinelabels", "labels"):
