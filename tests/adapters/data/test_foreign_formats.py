@@ -125,7 +125,7 @@ def test_wrong_tasks_are_named(tmp_path: Path, task: dict[str, Any], term: str) 
         ("test_export_csv_csv_test_history.json", "1 labels of type 'choices' on what is not a video"),
         ("test_export_csv_csv_test2.json", "1 labels of type 'choices' on what is not a video"),
         # Boxes and polygons on images.
-        ("test_export_json_min_data.json", "1 labels of type 'polygonlabels' on what is not a video"),
+        ("test_export_json_min_data.json", "1 labels of type 'polygonlabels', which are not of a whole picture"),
         ("test_export_json_min_data_repeater.json", "1 labels of type 'taxonomy' on what is not a video"),
         ("test_export_yolo_data.json", "4 labels of type 'rectanglelabels' on what is not a video"),
         ("test_export_yolo_data_obb.json", "25 labels of type 'rectanglelabels' on what is not a video"),
