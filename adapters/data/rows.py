@@ -163,7 +163,8 @@ class _RowReader:
                 start, end = self._frames.resolve(span, file, row.rate, where)
             except MediaError as error:
                 self.left_out.append(
-                    f"{where}: left out, since its frame numbers need the frame rate of a video: {error}"
+                    f"{where}: left out, since its frame numbers need the frame rate of a video: {error} Give it "
+                    "(--frame-rate), or the folder of the videos (--videos)."
                 )
                 continue
             if end is not None and (cut := cut_from(file.stem)) is not None and (start, end) == cut[1:]:

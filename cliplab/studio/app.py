@@ -10,9 +10,9 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route, Router
-from starlette.staticfiles import StaticFiles
+from starlette.routing import BaseRoute, Route, Router
 
+from cliplab.studio.assets import assets_route
 from cliplab.studio.context import STATIC, Studio
 from cliplab.studio.pages import Page, render, studio_of
 from cliplab.studio.routes import page_modules
@@ -33,7 +33,7 @@ def make_app(studio: Studio) -> Guard:
             pages.append(page)
         routes += [_or_absent(route, page) for route in vars(module)["ROUTES"]]
     studio.pages = tuple(sorted(pages, key=lambda page: page.order))
-    routes.append(Mount("/static", StaticFiles(directory=STATIC)))
+    routes.append(assets_route(STATIC))
     return Guard(Router(routes, redirect_slashes=False), studio)
 
 

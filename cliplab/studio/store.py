@@ -449,7 +449,10 @@ class LabelStore:
         """
         with self._lock, storage_errors(self.path):
             if self.read_only:
-                raise StorageError(f"{self.read_only}. Nothing was stored. Make the file and its folder writable.")
+                raise StorageError(
+                    f"{self.read_only}. Nothing was stored. Make the file and its folder writable, and start "
+                    "the studio again."
+                )
             self._writer.execute("BEGIN IMMEDIATE")
             try:
                 yield self._writer

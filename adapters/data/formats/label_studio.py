@@ -1,8 +1,8 @@
-"""Label Studio's JSON: choices for a whole video, and timeline labels in frames."""
+"""Label Studio's JSON: choices for a whole video or picture, and timeline labels in frames."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from adapters.data.formats.json_file import read_json_file
 from adapters.data.formats.text import type_and_value
 from adapters.data.rows import to_row
 from adapters.errors import DatasetError
-from adapters.media import is_video_name
+from adapters.media import is_picture_name, is_video_name
 from adapters.system import write_json_atomic
 
 _KNOWN = ("split", "group", "source")
@@ -24,7 +24,8 @@ _REFUSED = "annotations that were skipped or rejected"
 def import_label_studio(
     path: str | Path, labels: Sequence[str] | None = None, options: ReadOptions = NO_OPTIONS
 ) -> Dataset:
-    """Read an export as JSON: choices are labels of the whole video, timeline labels and labels with times of a range.
+    """Read an export as JSON: choices are labels of the whole video or picture, timeline labels and labels with times
+    of a range.
 
     Frames of a timeline are counted from 1 and its last frame belongs to it; their rate is that of the video. Label
     Studio's page of the tag says "a single frame or a span of frames"
@@ -57,7 +58,7 @@ def import_label_studio(
             _results(annotation, task["data"], rows, where)
     if several:
         rows.notes.append(f"{several} tasks have several annotations: the ground truth or the newest one is used")
-    rows.notes.append("choices are used as labels of whole videos, timeline labels as ranges of frames counted from 1")
+    rows.notes.append("choices are used as labels of whole videos and pictures, timeline labels as frames counted from 1")
     return rows.dataset(labels)
 
 
@@ -81,7 +82,7 @@ def _results(annotation: dict[str, Any], data: dict[str, Any], rows: ForeignRows
     results = annotation.get("result")
     if not isinstance(results, list) or not all(isinstance(item, dict) for item in results):
         raise DatasetError(f"{rows.path}, {where}: result must be a list of objects, got {type_and_value(results)}")
-    video = _video(data)
+    video = _media(data)
     known = {key: data[key] for key in _KNOWN if isinstance(data.get(key), str)}
     for result in results:
         kind, value = result.get("type"), result.get("value")
@@ -91,7 +92,9 @@ def _results(annotation: dict[str, Any], data: dict[str, Any], rows: ForeignRows
             continue
         names = value.get(kind)
         if video is None:
-            rows.leave_out(where, f"labels of type {kind!r} that are not on a video")
+            rows.leave_out(where, f"labels of type {kind!r} that are not on a video or a picture")
+        elif kind != "choices" and _names(video, is_picture_name):
+            rows.leave_out(where, f"labels of type {kind!r}, which are not of a whole picture")
         elif kind not in ("choices", "timelinelabels", "labels"):
             rows.leave_out(where, f"labels of type {kind!r}, which do not describe a time range")
         elif not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
@@ -122,18 +125,23 @@ def _stretch(
         rows.add(where, video, names, **known)
 
 
-def _video(data: dict[str, Any]) -> str | None:
-    """The value of a task's data that names a video; that of the key "video" first."""
-    values = [data.get("video"), *data.values()]
-    return next((value for value in values if isinstance(value, str) and _names_video(value)), None)
+def _media(data: dict[str, Any]) -> str | None:
+    """The value of a task's data that names a video, that of the key "video" first; otherwise a picture likewise."""
+    for key, known in (("video", is_video_name), ("image", is_picture_name)):
+        values = [value for value in (data.get(key), *data.values()) if isinstance(value, str)]
+        found = next((value for value in values if _names(value, known)), None)
+        if found is not None:
+            return found
+    return None
 
 
-def _names_video(value: str) -> bool:
-    return is_video_name(value.split("?")[0]) or is_video_name(value)
+def _names(value: str, known: Callable[[str], bool]) -> bool:
+    """Whether a name, or an address without what follows it, ends as a file of a kind does."""
+    return known(value.split("?")[0]) or known(value)
 
 
 def export_label_studio(dataset: Dataset, path: str | Path, frame_rate: float | None = None) -> Path:
-    """Write tasks with annotations: a whole video as choices, a range as timeline labels.
+    """Write tasks with annotations: a whole video or picture as choices, a range as timeline labels.
 
     Args:
         dataset: The clips.
@@ -154,7 +162,10 @@ def export_label_studio(dataset: Dataset, path: str | Path, frame_rate: float | 
     content, frames = [], FrameRanges(frame_rate)
     for number, items in enumerate(tasks.values(), 1):
         row = to_row(items[0], path.parent)
-        data = {"video": row["path"], **{key: row[key] for key in _KNOWN if row[key] is not None}}
+        data = {
+            "image" if items[0].is_picture else "video": row["path"],
+            **{key: row[key] for key in _KNOWN if row[key] is not None},
+        }
         results = [_result(item, index, frames) for index, item in enumerate(items, 1)]
         content.append({"id": number, "data": data, "annotations": [{"id": number, "result": results}]})
     write_json_atomic(path, content)
@@ -162,7 +173,7 @@ def export_label_studio(dataset: Dataset, path: str | Path, frame_rate: float | 
 
 
 def _result(item: Example, index: int, frames: FrameRanges) -> dict[str, Any]:
-    shared = {"id": f"r{index}", "to_name": "video", "origin": "manual"}
+    shared = {"id": f"r{index}", "to_name": "image" if item.is_picture else "video", "origin": "manual"}
     labels = list(item.labels)
     if item.start_seconds is None and item.end_seconds is None:
         return {**shared, "from_name": "choice", "type": "choices", "value": {"choices": labels}}

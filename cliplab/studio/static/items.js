@@ -11,6 +11,7 @@ export class Items {
     this.labels = new Uint16Array();
     this.flags = new Uint8Array();
     this.rows = new Map();
+    this.former = new Map();
     this.asked = new Set();
     this.onRow = () => null; // hears of each row that arrives
   }
@@ -29,6 +30,8 @@ export class Items {
 
   take({ data, annotator }) {
     const count = data.byteLength / 7;
+    // Rows of the list before are shown until the new ones are there; of another person they show what is not theirs.
+    this.former = annotator === this.annotator ? new Map([...this.former, ...this.rows].slice(-MOST_ROWS)) : new Map();
     this.annotator = annotator;
     this.ids = new Uint32Array(data, 0, count);
     this.labels = new Uint16Array(data, 4 * count, count);
@@ -57,7 +60,7 @@ export class Items {
   }
 
   row(index) {
-    return this.rows.get(this.ids[index]);
+    return this.rows.get(this.ids[index]) ?? this.former.get(this.ids[index]);
   }
 
   /** Load the rows of a stretch that are not there yet. */

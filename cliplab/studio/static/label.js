@@ -478,7 +478,7 @@ async function readChanged() {
   }
   const ids = [...changedItems].slice(0, 200);
   const places = ids.map((id) => items.indexOf(id)).filter((place) => place >= 0);
-  ids.forEach((id) => (changedItems.delete(id), items.rows.delete(id)));
+  ids.forEach((id) => (changedItems.delete(id), items.rows.delete(id), items.former.delete(id)));
   const own = new Set((await outbox.pending().catch(() => [])).map((event) => event.item));
   await items.fetchIds(ids).catch(() => null);
   for (const place of places) if (!own.has(items.ids[place])) adopt(place);

@@ -150,6 +150,7 @@ export function watch(box) {
   boxes.push(box);
   if (saving) {
     box.addEventListener("change", showSaving);
+    box.addEventListener("stored", () => { banner.dataset.always = ""; }); // by a studio that was started again
     box.addEventListener("refused", ({ detail }) => say(`not accepted: ${detail.error}`, { bad: true }));
     showSaving();
   }

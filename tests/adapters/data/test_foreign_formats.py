@@ -122,13 +122,13 @@ def test_wrong_tasks_are_named(tmp_path: Path, task: dict[str, Any], term: str) 
         # Its one annotation with boxes on an image was rejected in the review, so nothing of it counts.
         ("test_export_csv_csv_test.json", "2 annotations that were skipped or rejected"),
         # A choice on a text: the task has no video, so its choice is not a label of one.
-        ("test_export_csv_csv_test_history.json", "1 labels of type 'choices' that are not on a video"),
-        ("test_export_csv_csv_test2.json", "1 labels of type 'choices' that are not on a video"),
+        ("test_export_csv_csv_test_history.json", "1 labels of type 'choices' that are not on a video or a picture"),
+        ("test_export_csv_csv_test2.json", "1 labels of type 'choices' that are not on a video or a picture"),
         # Boxes and polygons on images.
-        ("test_export_json_min_data.json", "1 labels of type 'polygonlabels' that are not on a video"),
-        ("test_export_json_min_data_repeater.json", "1 labels of type 'taxonomy' that are not on a video"),
-        ("test_export_yolo_data.json", "4 labels of type 'rectanglelabels' that are not on a video"),
-        ("test_export_yolo_data_obb.json", "25 labels of type 'rectanglelabels' that are not on a video"),
+        ("test_export_json_min_data.json", "1 labels of type 'polygonlabels', which are not of a whole picture"),
+        ("test_export_json_min_data_repeater.json", "1 labels of type 'taxonomy' that are not on a video or a picture"),
+        ("test_export_yolo_data.json", "4 labels of type 'rectanglelabels' that are not on a video or a picture"),
+        ("test_export_yolo_data_obb.json", "25 labels of type 'rectanglelabels' that are not on a video or a picture"),
     ],
 )
 def test_real_exports_without_labels_of_videos_say_what_they_hold(real: Path, name: str, term: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from dataset_files import touch, write
-from test_foreign_formats import facts, tar
+from test_foreign_formats import choice, facts, tar
 
-from adapters.data import ReadOptions, read_dataset
+from adapters.data import ReadOptions, export_dataset, read_dataset
 from adapters.errors import DatasetError
 
 CVAT_PROJECT = """<?xml version="1.0" encoding="utf-8"?>
@@ -89,3 +89,19 @@ def test_a_range_of_no_length_is_counted_and_its_file_is_read(tmp_path: Path) ->
     alone = {"classes": ["x"], "labels": {"a": [{"label": "x", "timestamps": [2, 2]}]}}
     with pytest.raises(DatasetError, match="ranges of no length"):
         read_dataset(write(tmp_path / "labels.json", json.loads(json.dumps(alone))))
+
+
+def test_choices_of_pictures_in_label_studio_come_and_go(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.png")
+    box = {"type": "rectanglelabels", "value": {"x": 1, "y": 1, "width": 2, "height": 2, "rectanglelabels": ["x"]}}
+    tasks = [
+        {"data": {"image": f"/data/upload/3/1a2b3c4d-{name}"}, "annotations": [{"result": [choice(*labels), box]}]}
+        for name, labels in (("a.jpg", ("x", "y")), ("b.png", ("y",)))
+    ]
+    made = read_dataset(write(tmp_path / "in.json", tasks))
+    assert facts(made) == [("a.jpg", ("x", "y"), None, None, None), ("b.png", ("y",), None, None, None)]
+    assert all(item.is_picture for item in made)
+    assert "2 labels of type 'rectanglelabels', which are not of a whole picture" in " ".join(made.notes)
+    written = export_dataset(made, tmp_path / "out.json", "label_studio")
+    assert json.loads(written.read_text())[0]["data"]["image"] == "a.jpg"
+    assert facts(read_dataset(written)) == facts(made)

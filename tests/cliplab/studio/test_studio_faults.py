@@ -209,3 +209,26 @@ def test_reading_goes_on_while_somebody_writes(tmp_path):
         with store.writing():
             threading.Thread(target=read).start()
             until(done.is_set)
+
+
+def test_a_folder_on_a_disk_that_is_mounted_read_only_is_shown(tmp_path, monkeypatch):
+    with open_store(tmp_path, ["ad"]) as store:
+        add_items(store, 2)
+        Client(store).send(1, "label", label="ad")
+    real, opened = sqlite3.connect, []
+
+    def connect(name, **options):
+        opened.append(name)
+        if "mode=ro" not in str(name):  # SQLite cannot make the files beside it
+            raise sqlite3.OperationalError("unable to open database file")
+        return real(name, **options)
+
+    monkeypatch.setattr("cliplab.studio.database.sqlite3.connect", connect)
+    with open_store(tmp_path) as store:
+        assert "its folder cannot be written" in store.read_only
+        assert store.item(1).labels == {"ann": "ad"}
+        with pytest.raises(StorageError, match="start the studio again"):
+            store.append([LabelEvent("tab", 1, "ann", 2, "label", {"label": "ad"}, 1.0)])
+    assert "immutable=1" in opened[-1]
+    with pytest.raises(StorageError, match="unable to open"):
+        open_store(tmp_path / "missing")
