@@ -121,8 +121,7 @@ def check_name(name: str, where: str) -> None:
     if not isinstance(name, str) or not _NAME.fullmatch(name) or name == SEAL:
         raise BundleError(
             f"{where}: {name!r} is not allowed as the name of a file in a bundle. Names are relative; each part has "
-            "letters, digits "
-            "and ._+- and does not begin with a dot."
+            "letters, digits and ._+- and does not begin with a dot."
         )
 
 

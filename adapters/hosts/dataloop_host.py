@@ -51,8 +51,7 @@ def prefer_checkout() -> None:
             found = getattr(sys.modules.get(name), "__file__", None) or "nowhere"
             raise ImportError(
                 f"the package {name!r} of this app is at {ROOT / name}, but {found} was imported instead. Uninstall "
-                "the "
-                f"other one (pip uninstall {name}), or do not import it before this app"
+                f"the other one (pip uninstall {name}), or do not import it before this app"
             )
 
 

@@ -40,8 +40,7 @@ def min_score_of(adapter: BaseModelAdapter, min_score: MinScore, label: str) -> 
     if label not in chosen:
         raise ConfigError(
             f"--min-score is best, but this model has no chosen threshold for {label!r}: training had no held-out "
-            "clips "
-            "to choose it on. Train it with more clips of this label, or give a score in 0..1"
+            "clips to choose it on. Train it with more clips of this label, or give a score in 0..1"
         )
     return float(chosen[label])
 

@@ -310,8 +310,7 @@ class _Slot:
 def _changes(name: str) -> str:
     return (
         f"{name}: the sizes of its tensors change while it runs, which a stream program does not support. Use a "
-        "stream program "
-        "that cliplab convert wrote."
+        "stream program that cliplab convert wrote."
     )
 
 

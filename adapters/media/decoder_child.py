@@ -144,8 +144,7 @@ class Lease:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         return MediaError(
             f"{self.source}: crashed its decoder ({how}): it is damaged, or was made to do so. Convert the video, for "
-            "example with "
-            "ffmpeg, and send it again."
+            "example with ffmpeg, and send it again."
         )
 
     def _too_slow(self) -> str:

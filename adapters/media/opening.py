@@ -79,8 +79,7 @@ class MediaLimits:
         if max(width, height) > _MAX_SHAPE * max(1, min(width, height)):
             raise MediaError(
                 f"{source}: its frames are {width}x{height}, an aspect ratio above {_MAX_SHAPE}:1, which is not "
-                "supported. "
-                "Crop the video first."
+                "supported. Crop the video first."
             )
 
     def check_stop(self, source: Source) -> None:
@@ -140,8 +139,7 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
     if path.is_dir():
         raise MediaError(
             f"{text}: is a folder; a video file is required. Give the files in it one by one; `cliplab predict` "
-            "accepts a "
-            "folder and uses all videos in it."
+            "accepts a folder and uses all videos in it."
         )
     if path.is_fifo():  # to open it would wait for a writer, for ever
         raise MediaError(

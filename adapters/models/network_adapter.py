@@ -225,8 +225,7 @@ class NetworkAdapter(BaseModelAdapter):
             if not model.has_weights:
                 raise WeightsError(
                     f"{model.where}: holds a program but no weights, so it can predict but cannot be trained, resized "
-                    "or "
-                    "converted. Use the bundle directory that it was converted from"
+                    "or converted. Use the bundle directory that it was converted from"
                 )
             if model.stored is None:
                 model.variables = initial_variables(self, network)

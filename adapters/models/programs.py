@@ -193,8 +193,7 @@ def _needs_conversion(missing: MissingExtraError, what: str) -> MissingExtraErro
         missing.extra,
         f"converting this network to {what}",
         "Or run `cliplab convert MODEL --output X.tflite` where TensorFlow is installed, and use X.tflite here: "
-        "prediction "
-        "with it needs no TensorFlow",
+        "prediction with it needs no TensorFlow",
     )
 
 

@@ -92,7 +92,6 @@ def require_rows(
         found = "does not have" if values is None else f"gives {values.dtype} {list(values.shape[1:])} as"
         raise BundleError(
             f"{where}: its program {found} the output {output!r}, which must be float32 [{units or 'any'}]. Download "
-            "the "
-            "model again, or convert it again from its bundle"
+            "the model again, or convert it again from its bundle"
         )
     return values

@@ -193,8 +193,7 @@ def _cross_validation_notes(figures: Mapping[str, Any], more: Sequence[str]) -> 
     if figures["groups"] == 1:
         notes[0] = (
             f"cross-validation: accuracy {accuracy:.0%} ({clips} clips of one group: training and test clips come "
-            "from the "
-            "same footage, so accuracy on new footage may be lower)"
+            "from the same footage, so accuracy on new footage may be lower)"
         )
     if low <= figures["largest_class_share"]:
         notes.append(

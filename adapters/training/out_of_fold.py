@@ -192,8 +192,7 @@ def division_warnings(data: LabelledFeatures, labels: Sequence[str], config: Con
     if len(np.unique(data.groups)) == 1:
         found.append(
             f"all {len(data.groups)} clips are in one group: training and test clips come from the same footage, so "
-            "accuracy on new "
-            "footage may be lower"
+            "accuracy on new footage may be lower"
         )
     elif any(np.isin(data.groups[judge], data.groups[learn]).any() for learn, judge in folds):
         found.append("clips of one group are in several folds, so accuracy on new footage may be lower")
@@ -213,7 +212,6 @@ def division_warnings(data: LabelledFeatures, labels: Sequence[str], config: Con
     if unseen:
         found.append(
             f"clips of {quoted_list(unseen)} are always judged by a head that has not seen the class, because they "
-            "are in too few "
-            "groups: label clips from other footage"
+            "are in too few groups: label clips from other footage"
         )
     return found

@@ -126,8 +126,7 @@ def _is_solved(adapter: Trainable, options: TrainOptions) -> bool:
             missing.extra,
             "training by gradient steps",
             'A head trained by logistic regression needs no TensorFlow: set "head_solver" to "logistic" with "head" '
-            "[], and leave "
-            f"{keys} and --devices at their defaults",
+            f"[], and leave {keys} and --devices at their defaults",
         ) from missing
     check_batch(adapter.config["batch_size"], pick_devices(options.devices))
     return False

@@ -67,8 +67,7 @@ def training_data(path: Path, config: Config, wanted: Sequence[str] | None) -> T
         if not any(label in example.labels for example in train):
             raise DatasetError(
                 f"{path}: no clip of {label!r} is in the train split ({len(train)} clips). Label some clips of it, or "
-                "leave the "
-                "class out"
+                "leave the class out"
             )
     for sentence in classes_without_clips(dataset):
         _log.warning(

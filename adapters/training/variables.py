@@ -115,8 +115,7 @@ def _named(model: Any) -> dict[str, Any]:
         if name in named:
             raise WeightsError(
                 f"model {model.name!r} has two variables named {name!r}, so its weights cannot be distinguished by "
-                "name. "
-                "Give each layer a name of its own."
+                "name. Give each layer a name of its own."
             )
         named[name] = variable
     return named

@@ -222,8 +222,7 @@ class _Outputs:
             if several and not self._is_suffix():
                 raise ConfigError(
                     f"output {self.output} is one file, but there are {len(self.paths)} recordings. Give a suffix "
-                    "such as "
-                    ".edl: each recording then gets its marks beside it"
+                    "such as .edl: each recording then gets its marks beside it"
                 )
         self._require_apart()
         for path in self.paths:

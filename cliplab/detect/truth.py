@@ -52,8 +52,7 @@ def _marks_of(recording: Path, marks: str | Path, recordings: int) -> Path:
     else:
         raise DatasetError(
             f"{marks}: holds the marks of one recording, but there are {recordings}. Give a folder of marks, or a "
-            "suffix "
-            "such as .edl for the file beside each recording"
+            "suffix such as .edl for the file beside each recording"
         )
     for path in options:
         if path.is_file():
@@ -92,7 +91,6 @@ def labelled_breaks(data: str | Path, label: str) -> dict[str, tuple[Extent, ...
     if not any(rows.values()):
         raise DatasetError(
             f"{data}: has no time range of {label!r} with a start and an end. Give time ranges in recordings, or a "
-            "folder "
-            "of recordings with a file of marks (.edl) beside each"
+            "folder of recordings with a file of marks (.edl) beside each"
         )
     return {video: tuple(join_extents(extents)) for video, extents in rows.items()}

@@ -70,8 +70,7 @@ def choose(
         return None, [
             f"{none} is shown to be better than always answering "
             f"{largest_class} ({percent(largest_class_share)} of the clips). Label more clips, from more footage, "
-            "before "
-            f"you choose; until then {name} is the cheapest to try ({_measured(figures)})",
+            f"before you choose; until then {name} is the cheapest to try ({_measured(figures)})",
         ]
     why = [f"take {name}: {_measured(figures)}"]
     if taken != best:

@@ -230,8 +230,7 @@ def _speed_notes(name: str, times: Sequence[float]) -> list[str]:
         return []
     return [
         f"the speed of {name} varied from {least:.1f} to {max(times):.1f} ms, so the machine was probably busy: "
-        "compare again when "
-        "it is idle"
+        "compare again when it is idle"
     ]
 
 

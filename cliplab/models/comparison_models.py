@@ -134,8 +134,7 @@ def _open(
     if stored and (adapter.config["fine_tune_layers"] or adapter.config["freeze_layers"] is not None):
         notes.append(
             f"layers of the backbone of {name} were trained on labelled clips: if these clips were among them, its "
-            "figures "
-            "are too good"
+            "figures are too good"
         )
     if adapter.config.get("aggregation", "mean") != "mean":
         notes.append(f'{name} is measured with the mean of its frames\' scores, whatever its "aggregation"')

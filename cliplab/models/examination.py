@@ -191,8 +191,7 @@ def _runs(data: bytes, name: str) -> Finding:
             "bad",
             str(error),
             "If the message names an operator's version, the file was written for a later LiteRT: update "
-            "ai-edge-litert on "
-            "this machine, or convert with the older one.",
+            "ai-edge-litert on this machine, or convert with the older one.",
         )
     if parts is None:
         return Finding("loading", "good", "opens here")

@@ -202,7 +202,6 @@ def _notes(registry: Registry, keys: KeysReport | None) -> tuple[str, ...]:
     if keys.made and registry.keys_folder.is_relative_to(registry.folder):
         notes.append(
             f"keep a copy of {registry.keys_folder}/root-*.pem away from this machine: without it nobody can replace "
-            "keys, "
-            "and whoever has it controls all devices"
+            "keys, and whoever has it controls all devices"
         )
     return tuple(notes)

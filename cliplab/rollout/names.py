@@ -21,7 +21,6 @@ def check_device_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise ConfigError(
             f"the device's name is {name!r:.100}; it must have 1 to 64 of the characters A-Z a-z 0-9 . _ - and begin "
-            "with a letter or "
-            "digit, such as kitchen-01"
+            "with a letter or digit, such as kitchen-01"
         )
     return name

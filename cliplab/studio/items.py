@@ -272,8 +272,7 @@ def _mark_missing(
         elif any(before.get(number) != "replaced" for number in numbers):
             report.replaced.append(
                 f"{_shown(path)}: is a different file from the one that was labelled; the labels stay with the "
-                "previous "
-                "content, and the new file needs labels"
+                "previous content, and the new file needs labels"
             )
         _update(connection, numbers, "missing = ?", state)
 

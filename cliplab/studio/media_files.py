@@ -90,8 +90,7 @@ def find_file(item: Item, path: Path) -> MediaFile:
         changed = time.strftime("%Y-%m-%d %H:%M", time.localtime(found.st_mtime))
         raise FileReplacedError(
             f"{path}: has other content than the file that was labelled (changed {changed}). The labels are kept: "
-            "restore "
-            "the earlier file, or give the new one another name."
+            "restore the earlier file, or give the new one another name."
         )
     return MediaFile(path, found.st_size, f"{item.fingerprint}-{found.st_size}-{found.st_mtime_ns}")
 

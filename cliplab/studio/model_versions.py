@@ -63,8 +63,7 @@ def check_version_name(name: str) -> str:
     if not _NAME.fullmatch(name) or name.lower().endswith((".json", ".tflite")):
         raise ConfigError(
             "the name of a version must have 1 to 100 letters, digits, _, - and ., begin with a letter, digit or _, "
-            "and "
-            f"have no file suffix, got {name!r:.120}"
+            f"and have no file suffix, got {name!r:.120}"
         )
     return name
 

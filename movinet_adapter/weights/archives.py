@@ -58,8 +58,7 @@ def unpacked(archive: Path) -> Iterator[Path]:
         except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, zlib.error) as error:
             raise ArchiveError(
                 f"{archive} is not a complete .tar or .tar.gz ({first_line(error)}). Download it again, or give the "
-                "unpacked "
-                "folder."
+                "unpacked folder."
             ) from error
         yield content
 

@@ -230,8 +230,7 @@ def _finite(values: Variables, where: str, theirs: Mapping[str, str]) -> Variabl
             called = f" ({theirs[name]!r} in it)" if name in theirs else ""
             raise WeightsError(
                 f"{where}: {name!r}{called} holds values that are not finite numbers. Use the weights of a training "
-                "that "
-                "did not diverge."
+                "that did not diverge."
             )
     return values
 

@@ -102,6 +102,5 @@ def _require_known(nodes: Iterable[Any], allowed: frozenset[str], within: str, w
 def _refused(where: str, reason: str) -> WeightsError:
     return WeightsError(
         f"{where} {reason}, which no MoViNet needs, so it is not run. Give the published SavedModel, one that "
-        "tf-models' "
-        "export_saved_model wrote, or its checkpoint, of which only the variables are read."
+        "tf-models' export_saved_model wrote, or its checkpoint, of which only the variables are read."
     )

@@ -29,12 +29,23 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 RUN = sorted({block.page for block in BLOCKS if block.reason is None and block.run_by is None})
 CONFIG = {
     "schema_version": 2, "adapter": "tiny_adapter:TinyAdapter", "labels": ["content", "ad"], "positive_label": "ad",
-    "imgz": 32, "n_frames": 2,
+    "imgz": 32, "n_frames": 2, "contrast": 0.02,  # sure enough of a red picture for a scan's 0.7
 }  # fmt: skip
 # What pages call their videos and models; the first of each kind is rendered, the others are copies.
 NAMES = {
-    "warm": ("a.mp4", "clip.mp4", "my_clip.mp4", "holiday.mp4", "match.mp4", "videos/one.mp4", "footage/one.mp4"),
-    "cold": ("b.mp4", "flight.mp4", "videos/two.mp4", "footage/two.mp4"),
+    "warm": (
+        "a.mp4",
+        "clip.mp4",
+        "my_clip.mp4",
+        "holiday.mp4",
+        "match.mp4",
+        "videos/one.mp4",
+        "my_studio/one.mp4",
+        "footage/one.mp4",
+        "footage/test_ad_01.mp4",
+        "footage/test_ad_02.mp4",
+    ),
+    "cold": ("b.mp4", "flight.mp4", "videos/two.mp4", "footage/two.mp4", "footage/test_content_01.mp4"),
 }
 MODELS = ("my_model", "ads", "models/ads")
 # Blocks with these install something, or run until they are stopped.

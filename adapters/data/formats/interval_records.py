@@ -267,8 +267,7 @@ class IntervalOutput:
         if len(self.videos) > 1:
             raise DatasetError(
                 f"{self.path}: this format holds one video, but there are {len(self.videos)}. Write one file per "
-                "video, "
-                "or use json or csv, which hold several."
+                "video, or use json or csv, which hold several."
             )
         return [item for items in self.videos.values() for item in items]
 

@@ -92,8 +92,7 @@ class HttpOptions:
         if self.token is None and not is_loopback(self.host):
             raise ConfigError(
                 f"host is {self.host}, which other machines can reach, but no token is set, so anyone could use it. "
-                "Give "
-                "--token-file FILE or CLIPLAB_TOKEN, or listen on 127.0.0.1"
+                "Give --token-file FILE or CLIPLAB_TOKEN, or listen on 127.0.0.1"
             )
 
     @property

@@ -156,8 +156,7 @@ class _Form:
             raise RequestError(
                 400,
                 f"the form's boundary has {len(boundary)} bytes; at most {_MAX_BOUNDARY_BYTES} are allowed. Send the "
-                "form as "
-                "curl -F file=@clip.mp4 does",
+                "form as curl -F file=@clip.mp4 does",
             )
         parser = MultipartParser(boundary, self._callbacks())  # type: ignore[arg-type] # a dictionary of functions
         try:

@@ -139,8 +139,7 @@ def _check_decoded(path: str, value: str, where: str) -> None:
     if _ENCODED.search(path):
         raise MediaError(
             f"{value}: is percent-encoded twice, or has a file name with % and two hexadecimal digits, which is not "
-            "supported. "
-            "Encode it once, or rename the file"
+            "supported. Encode it once, or rename the file"
         )
     if ".." in path.split("/") or "\\" in path or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
         raise MediaError(f"{value}: is outside {where}, or may be. Give a file inside it, without ..")

@@ -84,8 +84,7 @@ def read_keras_model(path: Path, size: int | None = None) -> KerasNetwork:
     if len(model.input_shape) not in (4, 5) or model.input_shape[-1] != 3 or len(model.output_shape) != 2:
         raise WeightsError(
             f"{where}: takes {list(model.input_shape)} and returns {list(model.output_shape)}; a classifier of "
-            "pictures "
-            "takes [batch, height, width, 3] and returns [batch, classes]"
+            "pictures takes [batch, height, width, 3] and returns [batch, classes]"
         )
     _assign(leaves, found, where)
     return KerasNetwork(model, where)

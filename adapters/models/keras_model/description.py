@@ -106,8 +106,7 @@ def read_graph(model: Any, where: str) -> Graph:
         raise WeightsError(
             f"{where}: has unsupported layers: {', '.join(unknown[:8])}. Supported: {', '.join(SETTINGS)}. "
             "Convert the file with TensorFlow where the code of these layers is available (tf.lite.TFLiteConverter), "
-            "and make a model of "
-            "the .tflite with cliplab adopt"
+            "and make a model of the .tflite with cliplab adopt"
         )
     graph = _graph(model, where, 0)
     if sum(1 for _ in _all_layers(graph)) > MAX_LAYERS:

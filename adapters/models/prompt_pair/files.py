@@ -87,8 +87,7 @@ def find_pair(folder: str | Path) -> PairFiles:
         missing = [path.name for path in vocabulary if not path.is_file()]
         raise ConfigError(
             f"{place}: has no tokenizer ({' and '.join(['tokenizer.json', *missing])} missing). Add the "
-            "tokenizer.json of "
-            "the same text network, or its vocab.json and merges.txt"
+            "tokenizer.json of the same text network, or its vocab.json and merges.txt"
         )
     return PairFiles(place, image, text, vocabulary)
 

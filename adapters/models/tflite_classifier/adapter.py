@@ -196,8 +196,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
             if len(frames) < count:
                 raise AdapterError(
                     f"{clip.source}: {len(frames)} frames were given, but the program takes {count}. Sample the clip "
-                    "as "
-                    "input_spec says (adapters.media.read_clip does)"
+                    "as input_spec says (adapters.media.read_clip does)"
                 )
             frames = frames[((np.arange(count) + 0.5) * len(frames) / count).astype(int)]
         arranged = np.ascontiguousarray(frames.transpose(AXES[self.config["layout"]]))

@@ -184,8 +184,7 @@ def _settle_sizes(draft: _Draft, image: TensorFacts, kind: str) -> None:
         if "fps" not in draft.given:
             raise ConfigError(
                 f"{draft.path}: is a stream, and the file does not say its frames per second. Give the rate that it "
-                "was "
-                "trained with: --fps 5 for MoViNet a0 to a2"
+                "was trained with: --fps 5 for MoViNet a0 to a2"
             )
         draft.assume("n_frames", 16, "a window without a length has 16 frames (--frames N)")
     draft.assume("aspect", "crop", 'frames of another shape are cropped to the middle (--aspect "pad" or "stretch")')

@@ -100,8 +100,7 @@ def inspect_program(path: Path) -> ProgramFacts:
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
         raise BundleError(
             f"{path}: is damaged: LiteRT crashed on it ({how}), or needed more than {LIMIT_BYTES >> 30} GiB. Download "
-            "it "
-            "again, or convert the model again."
+            "it again, or convert the model again."
         ) from None
     if "error" in found:
         raise BundleError(f"{path}: {found['error']}")
@@ -133,8 +132,7 @@ def _require_tflite(path: Path) -> None:
             raise BundleError(str(error)) from None
         raise BundleError(
             f"{path}: is not a TFLite model (it starts with {head!r}; the file identifier 'TFL3' is missing). Convert "
-            "the model "
-            "to .tflite first."
+            "the model to .tflite first."
         )
 
 

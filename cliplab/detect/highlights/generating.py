@@ -284,8 +284,7 @@ def _source_file(source: str) -> str:
     if is_live(source):
         raise ConfigError(
             f"{source}: is a stream that clips cannot be cut from. Give the address of an HLS playlist (.m3u8), or "
-            "record "
-            "it to a file first"
+            "record it to a file first"
         )
     return source
 

@@ -235,8 +235,7 @@ class DeviceClient:
         if fingerprint is not None:
             self._warnings.append(
                 f"first contact: the keys of {self.options.registry} are trusted from now on without verification "
-                "(root.json has "
-                "SHA-256 "
+                "(root.json has SHA-256 "
                 f"{fingerprint}). Compare it on the registry, or give --root FILE on the first run."
             )
         self._repository.refresh()
@@ -245,15 +244,13 @@ class DeviceClient:
         if behind > CLOCK_SECONDS:
             self._warnings.append(
                 f"the clock of this device is {behind / 86400:.0f} days behind what the registry has signed; that "
-                "time is "
-                "used instead. Set the clock: timedatectl set-ntp true"
+                "time is used instead. Set the clock: timedatectl set-ntp true"
             )
         document = self._repository.document(f"environments/{self.options.environment}.json")
         if document is None:
             raise DeviceError(
                 f"{self.options.registry}: has no environment {self.options.environment!r}. Give --environment "
-                "production, "
-                "or promote a version to it."
+                "production, or promote a version to it."
             )
         rollouts = self._repository.document("rollouts.json")
         wanted = wanted_versions(self.options.name, document, rollouts, self._assigned, self.options.only)

@@ -63,8 +63,7 @@ class InstalledModel:
         if not _PART.fullmatch(name):
             raise DeviceError(
                 f"the registry has a model named {name!r:.100}, which cannot be the name of a folder: A-Z a-z 0-9 . "
-                "_ + - "
-                "are allowed. Rename it in the registry."
+                "_ + - are allowed. Rename it in the registry."
             )
         self.name, self.folder = name, folder / name
         self._read: tuple[Stamp, dict[str, Any]] | None = None

@@ -118,8 +118,7 @@ def device_status(models: str | Path | None = None) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{path}: no device has run here, or its state is damaged ({type(error).__name__}). Give its --models "
-            "folder, "
-            "or start it: cliplab device run --name NAME --registry URL"
+            "folder, or start it: cliplab device run --name NAME --registry URL"
         ) from None
     installed: dict[str, Any] = {}
     for model in model_folders(folder):

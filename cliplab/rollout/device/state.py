@@ -196,8 +196,7 @@ class DeviceState:
         except (OSError, ValueError, RecursionError) as error:
             raise DeviceError(
                 f"{self._path}: is damaged ({error}). Move it away: the device then starts with a new identity, and "
-                "keeps "
-                "its models and the root that it trusts."
+                "keeps its models and the root that it trusts."
             ) from None
         if (
             not isinstance(stored, dict)
@@ -223,8 +222,7 @@ class DeviceState:
         else:
             self.notices.append(
                 f"the state of {self.name} was copied here from another machine: this one reports with an identity "
-                "of its "
-                "own, and the registry will say that two devices have one name. Give one of them another --name."
+                "of its own, and the registry will say that two devices have one name. Give one of them another --name."
             )
         self._values |= {
             "name": self.name,

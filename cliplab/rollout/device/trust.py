@@ -88,8 +88,7 @@ class TrustedRepository:
             if given is not None and given != stored.read_bytes():
                 raise UntrustedError(
                     f"{root}: differs from the root that this device trusts ({stored}). Keys are rotated by the "
-                    "registry "
-                    "itself; to follow another registry, use another --models folder."
+                    "registry itself; to follow another registry, use another --models folder."
                 )
             return None
         taken = given if given is not None else self._connection.get(f"{METADATA}/1.root.json", ROOT_BYTES).body
@@ -336,8 +335,7 @@ class TrustedRepository:
             f"{self._connection.url}: presents an older state than this device has seen ({what}): either the registry "
             "was "
             "restored from a backup, or this is a rollback attack. The model in use stays. After a restore, publish "
-            "until the "
-            "versions are above those that were seen; docs/guides/devices.md has the steps."
+            "until the versions are above those that were seen; docs/guides/devices.md has the steps."
         )
 
     def _explain(self, error: Exception) -> str:

@@ -177,8 +177,7 @@ class Updater:
         if wanted.format != "tflite":
             raise RefusedModelError(
                 f"{wanted.model} {wanted.version}: is a {wanted.format}, but a device runs a .tflite. Convert it "
-                "(cliplab "
-                "convert) and upload that."
+                "(cliplab convert) and upload that."
             )
         info = repository.info(wanted.target)
         if info is None or info.hashes.get("sha256") != wanted.sha256:
@@ -195,8 +194,7 @@ class Updater:
             raise StorageError(
                 f"{self._folder}: {free // 1_000_000} MB are free; {wanted.model} {wanted.version} needs "
                 f"{(info.length - held) // 1_000_000 + 1} MB, and {RESERVE_BYTES // 1_000_000} MB must stay free. "
-                "Free some "
-                "space; the version in use stays."
+                "Free some space; the version in use stays."
             )
         repository.download(info, part)
         verified = file_stamp(part)

@@ -135,9 +135,7 @@ class Guard:
             raise RequestError(
                 401,
                 "a device's token is required: Authorization: Bearer TOKEN. Create one on the registry: cliplab "
-                "registry "
-                "device "
-                "add NAME",
+                "registry device add NAME",
                 {"WWW-Authenticate": "Bearer"},
             )
         return device

@@ -54,8 +54,7 @@ def add_device(folder: Path, name: str, *, replace: bool = False) -> str:
         if name in devices and not replace:
             raise ConfigError(
                 f"{name}: already has a token, since {devices[name]['added']}. Use --replace to create a new one, or "
-                "choose "
-                "another name"
+                "choose another name"
             )
         token = secrets.token_urlsafe(24)
         devices[name] = {"sha256": _digest(token), "added": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}

@@ -61,14 +61,12 @@ def _require_ready(registry: Registry, fleet: Fleet, host: str) -> None:
     if not (registry.tuf_folder / "metadata" / "timestamp.json").is_file():
         raise ConfigError(
             f"{registry.name}: nothing is published yet. Create keys and publish: cliplab registry init, then cliplab "
-            "registry "
-            "publish"
+            "registry publish"
         )
     if not is_loopback(host) and not len(fleet.tokens):
         raise ConfigError(
             f"host is {host}, which other machines can reach, but no device has a token. Create one for each device "
-            "(cliplab "
-            "registry device add NAME), or listen on 127.0.0.1"
+            "(cliplab registry device add NAME), or listen on 127.0.0.1"
         )
 
 
