@@ -24,7 +24,10 @@ def active_collect(
     model: Annotated[str, arg("MODEL", "A model directory (bundle) or a self-describing .tflite.")],
     source: Annotated[
         str,
-        arg("SOURCE", "A video, a folder of videos, a scan's store (scan.db), a camera such as /dev/video0, a URL, or -."),
+        arg(
+            "SOURCE",
+            "A video, a folder of videos, a scan's store (scan.db), a camera such as /dev/video0, a URL, or -.",
+        ),
     ],
     output: Annotated[Path, opt("DIR", "Folder for the examples.", "-o", "--output")] = Path("hard_examples"),
     min_confidence: Annotated[float, opt("X", "Minimum confidence of a hard example.")] = 0.4,

@@ -242,8 +242,8 @@ class _Batch:
             if row["previous_client"] == report.client:
                 values["cloned_at"] = self._at
                 warning = (
-                    f"two devices are named {report.device!r} (clients {report.client!r} and {row['client']!r}). Rename "
-                    "one of them: cliplab device run --name"
+                    f"two devices are named {report.device!r} (clients {report.client!r} and {row['client']!r}). "
+                    "Rename one of them: cliplab device run --name"
                 )
         elif row["cloned_at"] is not None and self._at - row["cloned_at"] < 24 * HOUR:
             warning = f"two devices are named {report.device!r}. Rename one of them: cliplab device run --name"

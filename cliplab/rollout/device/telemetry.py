@@ -115,7 +115,9 @@ class Telemetry:
         # Versions in use last: the registry shows a device with the versions of its newest report.
         for model, sha256, version in sorted(named, key=lambda item: versions.get(item[0]) == item[2]):
             last = {model: version}
-            self._store(self._report(last, counted.get((model, sha256), Counts()), events.get(f"{model}\n{sha256}", {})))
+            self._store(
+                self._report(last, counted.get((model, sha256), Counts()), events.get(f"{model}\n{sha256}", {}))
+            )
             made += 1
         lives = self._report(versions, Counts(), {}) if last != versions and not online else None
         if lives is not None:

@@ -1,4 +1,4 @@
-"""Run by Alembic: brings the rollouts' tables of the connection that ``cliplab.rollout.migrating`` gives to a version."""
+"""Run by Alembic: brings the tables of rollouts to a version, on the connection of ``cliplab.rollout.migrating``."""
 
 from alembic import context
 

@@ -96,9 +96,7 @@ def test_hard_examples_of_a_live_source(tmp_path: Path) -> None:
     assert (found["videos"], found["predictions"], found["sampled"]) == (1, 8, 8)
     assert found["kept"] + found["alike"] == 8
     assert found["kept"] == len(ExampleQueue(tmp_path / "hard")) >= 1
-    again = json.loads(
-        cli(*words, "--seconds", "2", process=True, stdin=video.read_bytes(), code=0).stdout
-    )
+    again = json.loads(cli(*words, "--seconds", "2", process=True, stdin=video.read_bytes(), code=0).stdout)
     assert (again["predictions"], again["kept"]) == (4, 0)
     with pytest.raises(ConfigError, match="live source"):
         active_collect(video, model, tmp_path / "none", seconds=1.0, trust_adapters=TRUSTED)

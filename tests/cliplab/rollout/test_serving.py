@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shutil
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -149,9 +151,21 @@ def test_a_device_follows_the_real_registry(server: Running, tmp_path: Path) -> 
     assert done.problems == ()
     assert (done.models[NAME].version, done.reports_sent) == ("1.0.0", 1)
     assert client.round().models[NAME].action == "none"
+    before = requests(server)
+    client._last_report = float("-inf")
+    assert client.round().problems == ()
+    # A round in which nothing is new: the timestamp as it was, and a report.
+    assert requests(server) - before == Counter({("metadata", "304"): 1, ("report", "200"): 1, ("metrics", "200"): 1})
     [listed] = [item for item in registry_device_list(server.place) if item["name"] == "real-1"]
     assert listed["versions"] == {NAME: "1.0.0"}
     assert b"cliplab_fleet_devices_by_version" in server.ask("GET", "/metrics")[2]
+
+
+def requests(server: Running) -> Counter[tuple[str, str]]:
+    """What the server has answered so far, by operation and status."""
+    text = server.ask("GET", "/metrics")[2].decode()
+    found = re.findall(r'cliplab_registry_requests_total\{operation="(\w+)",status="(\d+)"\} (\S+)', text)
+    return Counter({(operation, status): int(float(count)) for operation, status, count in found})
 
 
 def test_a_report_is_stored_once(server: Running) -> None:
