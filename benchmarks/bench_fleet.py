@@ -5,8 +5,8 @@
 Each device is a task (a thread) with its own folder, state, connection and TUF metadata. The golden check runs in one
 of fifty devices of a process and is shared by digest in the others, since a thousand interpreters do not fit on one
 machine. ``--single`` measures one device by itself: the memory of ``cliplab device run``, and what it computes idle.
-``--cost`` measures processor time of a round and of an update, on the device's side and on the registry's: it holds on a
-busy machine too. ``--flood 10000`` sends this number of reports at once, each over a connection of its own.
+``--cost`` measures processor time of a round and of an update, on the device's side and on the registry's, which holds
+on a busy machine too. ``--flood 10000`` sends this number of reports at once, each over a connection of its own.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -135,19 +136,22 @@ def fleet(url: str, place: Path, server: subprocess.Popen[str], arguments: Any) 
 
 def cost(url: str, place: Path, folder: Path, server: subprocess.Popen[str], arguments: Any) -> dict[str, float | int]:
     """Processor milliseconds of idle rounds and of updates, with the checks shared as in the fleet."""
-    count, rounds = 50, 20
+    count, rounds = 50, 10
     checks = Checks()
     clients = [
         DeviceClient(DeviceOptions(f"cost-{i}", url, folder / f"cost-{i}"), check=checks.of(1), machine=str(i))
         for i in range(count)
     ]
+    pool = ThreadPoolExecutor(10)  # as in the fleet, so that reports come together
     checks.of(1)(arguments.models[0], None)  # in a process of its own, once
 
+    def one(client: DeviceClient) -> None:
+        client._last_report = float("-inf")
+        done = client.round()
+        assert not done.problems, done.problems
+
     def each() -> None:
-        for client in clients:
-            client._last_report = float("-inf")
-            done = client.round()
-            assert not done.problems, done.problems
+        list(pool.map(one, clients))
 
     def measured(times: int) -> tuple[float, float]:
         own, other = time.process_time(), processor_seconds(server.pid)

@@ -32,8 +32,9 @@ class _UnreadGuard(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        # Anything unread counts, also what remains when the connection is to be closed.
-        transport.set_write_buffer_limits(high=0)
+        # Anything unread counts, also what remains when the connection is to be closed. Not 0: asyncio's TLS pauses a
+        # writer whose buffer holds as much as the limit, which an empty one does, and it would wait for ever.
+        transport.set_write_buffer_limits(high=1)
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -165,7 +165,7 @@ class RegistryConnection:
                 try:
                     response = self._send(method, path, headers or {}, body)
                     self._date = response.headers["Date"]
-                    unchanged = response.status == 304 and bool(headers) and "If-None-Match" in headers
+                    unchanged = response.status == 304 and "If-None-Match" in (headers or {})
                     if response.status not in (200, 201, 202, 204, 206) and not unchanged:
                         raise _refused(self.url, path, response)
                     yield response

@@ -1,4 +1,4 @@
-"""Run by Alembic: brings the rollouts' tables, on the connection of ``cliplab.rollout.migrating``, to a version."""
+"""Run by Alembic: brings the tables of rollouts to a version, on the connection of ``cliplab.rollout.migrating``."""
 
 from alembic import context
 

@@ -18,7 +18,11 @@ from adapters.hosts.http_server.errors import RequestError
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+%-]{0,250}")
 _DIGEST = re.compile(r"([0-9a-f]{64})\..+")
 _NUMBERED = re.compile(r"[0-9]+\..+")
+_ROOT = re.compile(r"([0-9]{1,9})\.root\.json")
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+# With the timestamp: which root is the newest, so that a device need not ask for the next one to be told that there is
+# none. It is not signed, and neither is a 404.
+ROOT_HEADER = "X-Cliplab-Root"
 _SMALL_BYTES, _BLOCK_BYTES = 256 * 1024, 256 * 1024
 # What a name with a digest or a version number holds never changes.
 _FOR_EVER, _NEVER = "public, max-age=31536000, immutable", "no-cache"
@@ -34,6 +38,7 @@ class SignedFiles:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._kept: dict[Path, tuple[tuple[int, int, int], bytes, str]] = {}
+        self._root: tuple[int, int] = (-1, 0)
 
     async def answer(self, request: Request, kind: str, name: str) -> Response:
         """Answer a GET or HEAD.
@@ -63,6 +68,8 @@ class SignedFiles:
             "Cache-Control": _FOR_EVER if final else _NEVER,
             "X-Content-Type-Options": "nosniff",
         }
+        if kind == "metadata" and not final and (root := self._newest_root(path.parent)):
+            headers[ROOT_HEADER] = str(root)
         if f'"{tag}"' in request.headers.get("if-none-match", "") or request.headers.get("if-none-match") == "*":
             return Response(status_code=304, headers=headers)
         size = found.st_size if data is None else len(data)
@@ -87,6 +94,14 @@ class SignedFiles:
             if not path.is_file() or not path.resolve().is_relative_to(root):
                 raise RequestError(404, f"there is no {kind} file {name[:100]!r}")
         return path
+
+    def _newest_root(self, folder: Path) -> int:
+        """The number of the newest root; 0 where there is none."""
+        changed = folder.stat().st_mtime_ns
+        if self._root[0] != changed:
+            numbers = (_ROOT.fullmatch(name) for name in os.listdir(folder))
+            self._root = (changed, max((int(match[1]) for match in numbers if match), default=0))
+        return self._root[1]
 
     def _small(self, path: Path, stamp: tuple[int, int, int]) -> tuple[bytes, str]:
         kept = self._kept.get(path)

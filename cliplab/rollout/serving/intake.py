@@ -20,6 +20,8 @@ MAX_WAITING, BATCH = 2_000, 200
 RETRY_SECONDS = 10
 # A device may send BURST reports at once, after days without a network, and then one per REFILL_SECONDS.
 BURST, REFILL_SECONDS = 120, 1.0
+# A busy server stores this often: a transaction costs far more than a report in it.
+BATCH_SECONDS = 0.05
 _MAX_BUCKETS = 100_000
 
 
@@ -74,8 +76,13 @@ class ReportIntake:
     async def run(self) -> None:
         """Store what comes until the task is cancelled."""
         left: list[_Waiting] = []
+        due = 0.0
+        loop = asyncio.get_running_loop()
         while True:
             batch = left or [await self._waiting.get()]
+            if not left and (wait := due - loop.time()) > 0 and self._waiting.qsize() < BATCH:
+                await asyncio.sleep(wait)
+            due = loop.time() + BATCH_SECONDS
             with contextlib.suppress(asyncio.QueueEmpty):
                 while len(batch) < BATCH:
                     batch.append(self._waiting.get_nowait())

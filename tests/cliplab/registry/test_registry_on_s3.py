@@ -15,8 +15,16 @@ pytest.importorskip("tuf", reason="the registry needs its extra: pip install 'cl
 from registry_files import TRUSTED, upload
 from s3_server import Bucket, s3_server
 
-from adapters.errors import BundleError, StorageError
-from cliplab.registry import open_registry, publish, registry_download, registry_init, registry_promote, registry_show
+from adapters.errors import StorageError
+from cliplab.registry import (
+    PromotionRefusedError,
+    open_registry,
+    publish,
+    registry_download,
+    registry_init,
+    registry_promote,
+    registry_show,
+)
 
 pytestmark = [pytest.mark.extras, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 NAME = "base-general"
@@ -37,7 +45,7 @@ def test_files_are_on_s3_and_devices_get_them_from_here(bucket: Bucket, tmp_path
     registry_init(place, artifacts="s3://library/models")
     upload(place, NAME, "1.0.0")
     stored = registry_show(NAME, registry=place).version
-    [kept] = [path for path in bucket.folder.rglob("*.tflite")]
+    [kept] = bucket.folder.rglob("*.tflite")
     assert stored.file == f"s3://library/{kept.relative_to(bucket.folder).as_posix()}"
     assert not list(place.rglob("*.tflite"))
     registry_promote(NAME, "1.0.0", "production", registry=place, trust_adapters=TRUSTED)
@@ -47,7 +55,7 @@ def test_files_are_on_s3_and_devices_get_them_from_here(bucket: Bucket, tmp_path
     assert (tmp_path / "model.tflite").read_bytes() == kept.read_bytes()
     # What fails stores nothing, and says where.
     bucket.failing.add("PUT")
-    with pytest.raises(StorageError, match="ServiceUnavailable|503|upload"):
+    with pytest.raises(StorageError, match=r"ServiceUnavailable|503|upload"):
         upload(place, NAME, "1.1.0")
     bucket.failing.clear()
     with open_registry(place) as registry:
@@ -57,7 +65,7 @@ def test_files_are_on_s3_and_devices_get_them_from_here(bucket: Bucket, tmp_path
     new.write_bytes(new.read_bytes()[:-1] + b"!")
     for path in (tmp_path / "cache").rglob("*.tflite"):
         path.unlink()
-    with pytest.raises(BundleError, match="is not what was uploaded"):
+    with pytest.raises(PromotionRefusedError, match="is not what was uploaded"):
         registry_promote(NAME, "1.1.0", "production", registry=place, trust_adapters=TRUSTED)
     with open_registry(place) as registry:
         current = registry.current(NAME, "production")

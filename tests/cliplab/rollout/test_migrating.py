@@ -93,10 +93,8 @@ def test_tables_of_a_later_version_are_left_as_they_are(tmp_path: Path, alembic:
     if alembic:
         make_tables(engine)
     with engine.begin() as connection:
-        statement = (
-            f"UPDATE {VERSION_TABLE} SET version_num = '0099'" if alembic else "UPDATE rollout_facts SET value = 99"
-        )
-        connection.exec_driver_sql(statement)
+        table, column = (VERSION_TABLE, "version_num") if alembic else ("rollout_facts", "value")
+        connection.exec_driver_sql(f"UPDATE {table} SET {column} = '0099'")
     with pytest.raises(StorageError, match="Update cliplab"):
         make_tables(engine)
     assert count(engine) == 1

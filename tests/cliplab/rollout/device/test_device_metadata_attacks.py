@@ -13,7 +13,7 @@ pytest.importorskip("tuf", reason="pip install 'cliplab[device]'")
 from securesystemslib.signer import CryptoSigner
 from signed_registry import MODEL, SignedRegistry, serving, soon
 from test_device_attacks import Attacked
-from tuf.api.metadata import MetaFile, Metadata, Root, Snapshot, Timestamp
+from tuf.api.metadata import Metadata, MetaFile, Root, Snapshot, Timestamp
 
 
 @pytest.fixture

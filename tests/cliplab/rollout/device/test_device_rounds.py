@@ -144,6 +144,41 @@ def test_a_registry_that_always_says_304_is_noticed_when_the_metadata_expire(
     assert client.round().problems == ()
 
 
+def test_a_registry_that_names_its_newest_root_is_asked_once(fleet: Fleet) -> None:
+    """The header says what a 404 would say, and is believed as far: a newer root is read before anything else."""
+    named = ["1"]
+
+    def answer(handler: Any) -> None:
+        handler.answer(200, fleet.registry.files[STAMP], {"X-Cliplab-Root": named[0]})
+
+    fleet.served.answers[STAMP] = answer
+    client = fleet.client()
+    client.round()
+    fleet.served.asked.clear()
+    assert client.round().problems == ()
+    assert [path for path, _ in fleet.served.asked] == [STAMP]
+    for lie in ("", "0", "7", "x" * 1000):
+        named[0] = lie
+        fleet.served.asked.clear()
+        assert client.round().problems == ()
+        assert ("tuf/metadata/2.root.json", "") in fleet.served.asked
+    named[0] = "1"
+    for _ in range(2):
+        client.round()
+    registry, named[0] = fleet.registry, "2"
+    [old] = registry.keys["timestamp"]
+    registry.keys["timestamp"] = [CryptoSigner.generate_ed25519()]
+    registry.root.revoke_key(old.public_key.keyid, "timestamp")
+    registry.root.add_key(registry.keys["timestamp"][0].public_key, "timestamp")
+    registry.root.version = 2
+    registry.write("2.root.json", registry.root, "root")
+    assert "signed as they should" in client.round().problems[0]
+    # A lie hides the new root as a 404 would, until anything else is new.
+    registry.sign()
+    named[0] = "1"
+    assert client.round().problems == ()
+
+
 def test_a_304_that_nobody_asked_for_is_an_error(fleet: Fleet) -> None:
     fleet.served.answers[STAMP] = lambda handler: handler.answer(304, b"")
     done = fleet.client().round()
