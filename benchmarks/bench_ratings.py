@@ -13,7 +13,7 @@ picture. Judged by Spearman's rank correlation with the mean of all people on th
 - cliplab: what `RatingBasedTrainer` trains, whether or not it would serve.
 - cliplab, served: that model where it may serve; otherwise stage 1's score, which knows nothing here.
 
-The control has 120 stars in random order: in 2% of such histories at most, evidence may ever reach what a model needs
+The control has 120 stars in random order: in 1% of such histories at most, evidence may ever reach what a model needs
 to serve, at whatever number of ratings one looks.
 
 Intervals: 95%, bootstrap over seeds. Seeds share photographs, so that they say how sure the mean is on these ones.
