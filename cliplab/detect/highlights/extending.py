@@ -11,7 +11,7 @@ from adapters.errors import ConfigError, MediaError, MissingExtraError
 from adapters.media import is_live, probe
 from adapters.system import file_fingerprint
 from cliplab.clips import ClipManager
-from cliplab.detect.highlights.candidates import Candidate, read_report
+from cliplab.detect.highlights.candidates import Candidate, Kind, read_report
 from cliplab.detect.highlights.cutting_clips import cut_clip
 from cliplab.detect.highlights.generating import clip_name, write_thumbnail
 
@@ -109,7 +109,7 @@ def _cut(
     from cliplab.clips import clip_features, move_clip
 
     start, end = round(edges[0], 3), round(edges[1], 3)
-    kind = "audio" if known.clip_type == "audio" else "video"
+    kind: Kind = "audio" if known.clip_type == "audio" else "video"
     named = Candidate(start, end, (start + end) / 2, kind, "motion", known.score, {}, known.score)
     old = Path(known.filepath)
     target = old.with_name(clip_name(known.source_url or source.path, named, source.mark, old.suffix))
