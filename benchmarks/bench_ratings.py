@@ -111,14 +111,13 @@ def ever_believed(photos: Photos, chosen: np.ndarray, stars: np.ndarray, scores:
     """Whether evidence was ever enough for a model to serve, after whatever number of ratings."""
     from threadpoolctl import threadpool_limits
 
-    from cliplab.clips.evidence import FALSE_RATE, find_evidence
+    from cliplab.clips.evidence import BETTING, FALSE_RATE, find_evidence
     from cliplab.clips.feature_table import feature_table
-    from cliplab.clips.learners import LEARNERS
 
     features, themes = [photos.features[n] for n in chosen], [str(photos.themes[n]) for n in chosen]
     with threadpool_limits(1):
         rows = feature_table(features).matrix(features)
-        found = find_evidence(rows, (stars - 1) / 4, np.ones(len(stars)), scores, themes, list(LEARNERS))
+        found = find_evidence(rows, (stars - 1) / 4, np.ones(len(stars)), scores, themes, BETTING)
     return bool(found.path.max() >= -np.log(FALSE_RATE))
 
 

@@ -30,6 +30,8 @@ IntArray = npt.NDArray[np.int64]
 FALSE_RATE = 0.01  # at most, of all histories of ratings that have nothing to do with the features
 # A model is taken back when the evidence has fallen by this factor since its height.
 TAKEN_BACK_FACTOR = 100.0
+# Who bets. A Gaussian process would take minutes to learn dozens of times; what it knows, one of these knows nearly.
+BETTING = ("ridge", "gradient_boosting")
 _FIRST, _GROWTH = 4, 1.4  # ratings before the first bet; after as many times the ratings, learners learn again
 _FOLDS = 5
 _FEWEST_SOURCES = 5
@@ -106,7 +108,7 @@ def find_evidence(
         The evidence; at each rating it is the same, whatever comes later.
     """
     units = _units(sources)
-    among = [_references(units, place) for place in range(len(targets))]
+    among = _references(units)
     paths = [_bets(targets, among, lambda place, others: (scores[place], scores[others]))]
     for learner in learners:
         predictor = _Predictor(rows, targets, weight, units, learner)
@@ -130,11 +132,16 @@ def _units(sources: Sequence[str]) -> IntArray:
     return np.array([known.setdefault(str(source), len(known)) for source in sources], np.int64)
 
 
-def _references(units: IntArray, place: int) -> IntArray:
-    """The clips that a clip is placed among: earlier ones of its source, or the first ones of other sources."""
-    before = units[:place]
-    own = np.flatnonzero(before == units[place])
-    return own if len(own) else np.unique(before, return_index=True)[1]
+def _references(units: IntArray) -> list[IntArray]:
+    """The clips that each is placed among: earlier ones of its source, or the first ones of other sources."""
+    _, firsts = np.unique(units, return_index=True)  # in the order of their places, as units are numbered by it
+    own = {unit: np.flatnonzero(units == unit) for unit in range(len(firsts))}
+    seen, found = dict.fromkeys(own, 0), list[IntArray]()
+    for place, unit in enumerate(units.tolist()):
+        earlier = own[unit][: seen[unit]]
+        found.append(earlier if len(earlier) else firsts[: np.searchsorted(firsts, place)])
+        seen[unit] += 1
+    return found  # all of them parts of few arrays
 
 
 def _bets(

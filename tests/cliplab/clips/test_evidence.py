@@ -85,7 +85,7 @@ def test_no_bet_wins_in_the_mean() -> None:
 
 def test_clips_are_placed_among_their_own_source() -> None:
     units = _units(["a", "b", "a", "c", "b", "a"])
-    assert [_references(units, place).tolist() for place in range(6)] == [[], [0], [0], [0, 1], [1], [0, 2]]
+    assert [one.tolist() for one in _references(units)] == [[], [0], [0], [0, 1], [1], [0, 2]]
 
 
 def test_stage_1_that_knows_better_is_seen() -> None:
