@@ -13,7 +13,7 @@ picture. Judged by Spearman's rank correlation with the mean of all people on th
 - cliplab: what `RatingBasedTrainer` trains, whether or not it would serve.
 - cliplab, served: that model where it may serve; otherwise stage 1's score, which knows nothing here.
 
-The control has 120 stars in random order: in 2% of such histories at most, evidence may ever reach what a model needs
+The control has 120 stars in random order: in 1% of such histories at most, evidence may ever reach what a model needs
 to serve, at whatever number of ratings one looks.
 
 Intervals: 95%, bootstrap over seeds. Seeds share photographs, so that they say how sure the mean is on these ones.
@@ -111,14 +111,13 @@ def ever_believed(photos: Photos, chosen: np.ndarray, stars: np.ndarray, scores:
     """Whether evidence was ever enough for a model to serve, after whatever number of ratings."""
     from threadpoolctl import threadpool_limits
 
-    from cliplab.clips.evidence import FALSE_RATE, find_evidence
+    from cliplab.clips.evidence import BETTING, FALSE_RATE, find_evidence
     from cliplab.clips.feature_table import feature_table
-    from cliplab.clips.learners import LEARNERS
 
     features, themes = [photos.features[n] for n in chosen], [str(photos.themes[n]) for n in chosen]
     with threadpool_limits(1):
         rows = feature_table(features).matrix(features)
-        found = find_evidence(rows, (stars - 1) / 4, np.ones(len(stars)), scores, themes, list(LEARNERS))
+        found = find_evidence(rows, (stars - 1) / 4, np.ones(len(stars)), scores, themes, BETTING)
     return bool(found.path.max() >= -np.log(FALSE_RATE))
 
 

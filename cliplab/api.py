@@ -33,7 +33,7 @@ from cliplab.datasets import (
     extract,
 )
 from cliplab.demo import demo
-from cliplab.detect import SegmentEvaluation, detect, evaluate_breaks, generate, worker
+from cliplab.detect import SegmentEvaluation, clips_extend, detect, evaluate_breaks, generate, worker
 from cliplab.detect import find_ads as ads
 from cliplab.detect import learn_breaks as ads_learn
 from cliplab.models import (
@@ -117,6 +117,7 @@ __all__ = [
     "clips_backup",
     "clips_cleanup",
     "clips_export",
+    "clips_extend",
     "clips_features",
     "clips_import",
     "clips_list",

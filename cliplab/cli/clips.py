@@ -34,6 +34,7 @@ def register(app: typer.Typer) -> None:
         ("ab-start", clips_ab_start),
         ("ab-status", clips_ab_status),
         ("ab-stop", clips_ab_stop),
+        ("extend", clips_extend),
         ("export", clips_export),
         ("import", clips_import),
         ("cleanup", clips_cleanup),
@@ -88,6 +89,28 @@ def clips_tag(
 
     found = clips.clips_tag(clip, tags, database, remove)
     write_json({"id": clip, "tags": found}) if as_json else show(f"clip {clip}: {', '.join(found) or 'no tags'}")
+
+
+def clips_extend(
+    clip: Annotated[int, arg("ID", "Number of the clip, as cliplab clips list shows it.")],
+    before: Annotated[float, opt("S", "Add S seconds before it; a negative number removes them.")] = 0.0,
+    after: Annotated[float, opt("S", "Add S seconds after it; a negative number removes them.")] = 0.0,
+    database: Database = "clips.db",
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Cut a clip again with other edges. Its ratings and tags stay, and the old file too."""
+    from cliplab import detect
+    from cliplab.cli.ads import clock
+    from cliplab.library import printable
+
+    found = detect.clips_extend(clip, before, after, database, dry_run)
+    if as_json:
+        write_json(found.to_json())
+        return
+    said = "would be" if dry_run else "is now"
+    show(f"clip {clip} {said} {clock(found.start)} to {clock(found.end)}: {printable(found.path)}")
+    show(*(f"note: {printable(text)}" for text in found.notes))
 
 
 def clips_stats(database: Database = "clips.db", as_json: AsJson = False) -> None:
@@ -314,7 +337,7 @@ def _history_lines(history: list[dict[str, Any]]) -> list[str]:
     for one in history:
         low, high = one["interval"]
         words = f"{one['share']:.0%} of pairs in order ({low:.0%} to {high:.0%})"
-        words += ", in use" if one["serves"] else ", withdrawn" if one.get("takes_back") else ""
+        words += ", in use" if one["serves"] else ", taken back" if one.get("takes_back") else ""
         lines.append(f"  {one['at'][:16]}  {one['clip_type']}, {one['clips']} clips: {words}")
     return ["ranking over time:", *lines] if lines else []
 

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from cliplab.clips.choosing import Suggestion as Suggestion
     from cliplab.clips.choosing import next_pairs as next_pairs
     from cliplab.clips.choosing import next_to_rate as next_to_rate
+    from cliplab.clips.clip_sources import ClipSource as ClipSource
+    from cliplab.clips.clip_sources import clip_source as clip_source
+    from cliplab.clips.clip_sources import move_clip as move_clip
     from cliplab.clips.commands import ClipList as ClipList
     from cliplab.clips.commands import RatingsReport as RatingsReport
     from cliplab.clips.commands import ResetReport as ResetReport
@@ -53,6 +56,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
         __name__,
         {
             "choosing": ("Suggestion", "next_pairs", "next_to_rate"),
+            "clip_sources": ("ClipSource", "clip_source", "move_clip"),
             "commands": (
                 "ClipList",
                 "RatingsReport",

@@ -4,8 +4,9 @@ A model that is trained again after every five ratings is judged again each time
 succeeds. So the evidence here may be looked at after every rating. Ratings are gone through in the order in which they
 came. Learners learn from the first ones and predict the next, and each prediction is a bet on where the rating will lie
 among earlier ones. Where features say nothing of ratings, every place is equally likely, whatever was seen before, so
-that no betting wins in the mean: with probability 0.98 the winnings never reach 50 times the stake, however long people
-rate (Ville 1939; sequential ranks as in Vovk, Nouretdinov and Gammerman 2003, "Testing exchangeability on-line").
+that no betting wins in the mean: with probability 0.99 the winnings never reach 100 times the stake, however long
+people rate (Ville 1939; sequential ranks as in Vovk, Nouretdinov and Gammerman 2003, "Testing exchangeability
+on-line").
 
 Clips of one source may be liked alike for reasons that no feature holds. So a prediction comes from a model that knows
 no other clip of the source, the first clip of a source is placed among the first ones of others, and each later one
@@ -26,9 +27,11 @@ from cliplab.clips.learners import fitted, may_learn
 Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-FALSE_RATE = 0.02  # at most, of all histories of ratings that have nothing to do with the features
+FALSE_RATE = 0.01  # at most, of all histories of ratings that have nothing to do with the features
 # A model is taken back when the evidence has fallen by this factor since its height.
-TAKEN_BACK_FACTOR = 50.0
+TAKEN_BACK_FACTOR = 100.0
+# Who bets. A Gaussian process would take minutes to learn dozens of times; what it knows, one of these knows nearly.
+BETTING = ("ridge", "gradient_boosting")
 _FIRST, _GROWTH = 4, 1.4  # ratings before the first bet; after as many times the ratings, learners learn again
 _FOLDS = 5
 _FEWEST_SOURCES = 5
@@ -105,7 +108,7 @@ def find_evidence(
         The evidence; at each rating it is the same, whatever comes later.
     """
     units = _units(sources)
-    among = [_references(units, place) for place in range(len(targets))]
+    among = _references(units)
     paths = [_bets(targets, among, lambda place, others: (scores[place], scores[others]))]
     for learner in learners:
         predictor = _Predictor(rows, targets, weight, units, learner)
@@ -129,11 +132,16 @@ def _units(sources: Sequence[str]) -> IntArray:
     return np.array([known.setdefault(str(source), len(known)) for source in sources], np.int64)
 
 
-def _references(units: IntArray, place: int) -> IntArray:
-    """The clips that a clip is placed among: earlier ones of its source, or the first ones of other sources."""
-    before = units[:place]
-    own = np.flatnonzero(before == units[place])
-    return own if len(own) else np.unique(before, return_index=True)[1]
+def _references(units: IntArray) -> list[IntArray]:
+    """The clips that each is placed among: earlier ones of its source, or the first ones of other sources."""
+    _, firsts = np.unique(units, return_index=True)  # in the order of their places, as units are numbered by it
+    own = {unit: np.flatnonzero(units == unit) for unit in range(len(firsts))}
+    seen, found = dict.fromkeys(own, 0), list[IntArray]()
+    for place, unit in enumerate(units.tolist()):
+        earlier = own[unit][: seen[unit]]
+        found.append(earlier if len(earlier) else firsts[: np.searchsorted(firsts, place)])
+        seen[unit] += 1
+    return found  # all of them parts of few arrays
 
 
 def _bets(

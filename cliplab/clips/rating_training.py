@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliplab.clips.consensus import Consensus
-from cliplab.clips.evidence import FALSE_RATE, Evidence, find_evidence
+from cliplab.clips.evidence import BETTING, FALSE_RATE, Evidence, find_evidence
 from cliplab.clips.feature_table import feature_table
 from cliplab.clips.learners import LEARNERS, fitted, may_learn
 from cliplab.clips.ranking import Ranking, advantage, divide, rank
@@ -135,7 +135,8 @@ def _train(kind: str, clips: RatedClips, old: RatingModel | None, trained_at: st
         before = rank(division, held_out(same, known), targets, seed)
     order = everything if clips.order is None else np.asarray(clips.order, np.int64)
     said = [clips.sources[place] for place in order]
-    evidence = find_evidence(rows[order], targets[order], weight[order], clips.scores[order], said, list(scored))
+    betting = [name for name in scored if name in BETTING]
+    evidence = find_evidence(rows[order], targets[order], weight[order], clips.scores[order], said, betting)
     serves, why = _decide(kind, found[best], stage1, before, gain, evidence)
     takes_back = old is not None and not evidence.is_proven and _served_on_evidence(old)
     if takes_back:

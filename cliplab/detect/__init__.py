@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from cliplab.detect.highlights.candidates import write_report as write_report
     from cliplab.detect.highlights.commands import detect_all as detect_all
     from cliplab.detect.highlights.commands import highlight_options as highlight_options
+    from cliplab.detect.highlights.extending import ExtendedClip as ExtendedClip
+    from cliplab.detect.highlights.extending import clips_extend as clips_extend
     from cliplab.detect.highlights.finding import find_highlights as find_highlights
     from cliplab.detect.highlights.generating import GeneratedClip as GeneratedClip
     from cliplab.detect.highlights.generating import GenerateReport as GenerateReport
@@ -63,6 +65,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "highlights.as_commands": ("detect", "generate"),
             "highlights.candidates": ("Candidate", "HighlightReport", "read_report", "write_report"),
             "highlights.commands": ("detect_all", "highlight_options"),
+            "highlights.extending": ("ExtendedClip", "clips_extend"),
             "highlights.finding": ("find_highlights",),
             "highlights.generating": ("GenerateReport", "GeneratedClip", "generate_clips"),
             "highlights.live": ("ReadyClip", "follow_highlights"),

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from cliplab.detect.highlights.candidates import write_report as write_report
     from cliplab.detect.highlights.commands import detect_all as detect_all
     from cliplab.detect.highlights.commands import highlight_options as highlight_options
+    from cliplab.detect.highlights.extending import ExtendedClip as ExtendedClip
+    from cliplab.detect.highlights.extending import clips_extend as clips_extend
     from cliplab.detect.highlights.finding import find_highlights as find_highlights
     from cliplab.detect.highlights.generating import GeneratedClip as GeneratedClip
     from cliplab.detect.highlights.generating import GenerateReport as GenerateReport
@@ -36,6 +38,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "as_commands": ("detect", "generate"),
             "candidates": ("Candidate", "HighlightReport", "read_report", "write_report"),
             "commands": ("detect_all", "highlight_options"),
+            "extending": ("ExtendedClip", "clips_extend"),
             "finding": ("find_highlights",),
             "generating": ("GenerateReport", "GeneratedClip", "generate_clips"),
             "live": ("ReadyClip", "follow_highlights"),

@@ -318,7 +318,7 @@ def _one(source: str, candidate: Candidate, target: Path, dry_run: bool, offset:
                 found, notes=tuple(cut_clip(source, candidate.start - offset, candidate.end - offset, target))
             )
         if target.suffix == ".mp4":
-            found = replace(found, thumbnail=str(_thumbnail(target, candidate.peak - candidate.start)))
+            found = replace(found, thumbnail=str(write_thumbnail(target, candidate.peak - candidate.start)))
     except StorageError:  # the next one would fail as well
         raise
     except AdapterError as error:
@@ -328,8 +328,16 @@ def _one(source: str, candidate: Candidate, target: Path, dry_run: bool, offset:
     return found
 
 
-def _thumbnail(clip: Path, seconds: float) -> Path:
-    """The picture of a clip at its peak, beside it."""
+def write_thumbnail(clip: Path, seconds: float) -> Path:
+    """Write the picture of a clip beside it; one that is there stays.
+
+    Args:
+        clip: The clip's file.
+        seconds: The moment, from its beginning.
+
+    Returns:
+        The picture's file.
+    """
     import cv2
 
     target = clip.with_suffix(".jpg")

@@ -112,7 +112,7 @@ function showState({ statistics, training }) {
   const percent = (share) => `${Math.round(100 * share)}%`;
   $("history").replaceChildren(
     ...(training.history.length ? training.history.slice(-8).map((one) =>
-      make("li", {}, `${one.clip_type}, ${one.clips} clips: ${percent(one.share)} in order (${percent(one.interval[0])} to ${percent(one.interval[1])})${one.serves ? ", in use" : one.takes_back ? ", withdrawn" : ""}`))
+      make("li", {}, `${one.clip_type}, ${one.clips} clips: ${percent(one.share)} in order (${percent(one.interval[0])} to ${percent(one.interval[1])})${one.serves ? ", in use" : one.takes_back ? ", taken back" : ""}`))
       : [make("li", {}, "No training yet.")]),
   );
   $("train").disabled = training.training || missing > 0;

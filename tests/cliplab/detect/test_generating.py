@@ -155,3 +155,42 @@ def test_a_changed_source_a_stream_and_a_full_disk_are_refused(tmp_path: Path, m
     monkeypatch.setattr(cutting_clips, "_copy_aside", full)
     with pytest.raises(StorageError, match="No space left"):
         generate_clips(_candidates(path, tmp_path, (2.0, 4.0)), tmp_path / "out", database=None)
+
+
+def test_a_clip_gets_longer_and_keeps_what_was_said_of_it(tmp_path: Path) -> None:
+    from cliplab.detect import clips_extend
+
+    path = write_recording(tmp_path / "match.mp4", 60.0, [(30.0, "roar")])
+    database = tmp_path / "clips.db"
+    made = generate_clips(path, tmp_path / "out", database=database, options=HighlightOptions(clip_seconds=6.0))
+    first = made.clips[0]
+    assert first.clip_id is not None
+    with ClipManager(database) as manager:
+        manager.rate_clip(first.clip_id, 4)
+        manager.tag(first.clip_id, "goal")
+    planned = clips_extend(first.clip_id, 3.0, 2.0, database, dry_run=True)
+    assert not Path(planned.path).exists()
+    longer = clips_extend(first.clip_id, 3.0, 2.0, database)
+    assert (longer.start, longer.end) == pytest.approx((first.start - 3.0, first.end + 2.0))
+    assert (probe(longer.path).duration_seconds or 0) == pytest.approx(longer.end - longer.start, abs=0.25)
+    with ClipManager(database) as manager:
+        clip = manager.get_clip(first.clip_id)
+        assert (clip.rating, clip.filepath, clip.start_time) == (4, longer.path, longer.start)
+        assert manager.tags([clip.id])[clip.id] == ["goal"]
+        assert clip.features["stage1_score"] > 0
+    assert Path(first.path).exists()
+    whole = clips_extend(first.clip_id, 600.0, 600.0, database)
+    assert whole.start == 0.0
+    assert any("and no more" in note for note in whole.notes)
+    with pytest.raises(ConfigError, match="would not change"):
+        clips_extend(first.clip_id, 1.0, 1.0, database)
+    with pytest.raises(ConfigError, match="at least"):
+        clips_extend(first.clip_id, -30.0, -30.0, database)
+    with pytest.raises(ConfigError, match="before"):
+        clips_extend(first.clip_id, float("nan"), 0.0, database)
+    path.write_bytes(path.read_bytes() + b"0")
+    with pytest.raises(MediaError, match="has changed"):
+        clips_extend(first.clip_id, -1.0, 0.0, database)
+    path.unlink()
+    with pytest.raises(MediaError, match="is gone"):
+        clips_extend(first.clip_id, -1.0, 0.0, database)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -107,6 +108,7 @@ def test_sound_in_a_playlist_of_its_own_is_heard(divided: Path, tmp_path: Path, 
 @pytest.mark.parametrize("live", [False, True])
 @pytest.mark.parametrize("iv", [None, IV])
 def test_encrypted_streams_are_read(divided: Path, tmp_path: Path, iv: bytes | None, live: bool) -> None:
+    pytest.importorskip("cryptography", reason="encrypted streams need the clips extra")
     head, found = _halves(divided, "both")
     folder = tmp_path / "served"
     folder.mkdir()
@@ -202,6 +204,7 @@ def test_every_address_is_checked(divided: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("key", "word"), [(b"short", "16"), (bytes(16), "does not fit"), (None, "404")])
 def test_keys_that_do_not_open(divided: Path, tmp_path: Path, key: bytes | None, word: str) -> None:
+    pytest.importorskip("cryptography", reason="encrypted streams need the clips extra")
     head, found = _halves(divided, "both")
     folder = tmp_path / "served"
     folder.mkdir()
@@ -215,27 +218,31 @@ def test_keys_that_do_not_open(divided: Path, tmp_path: Path, key: bytes | None,
 
 
 def test_a_clip_of_a_stream_can_be_made_longer_when_it_has_ended(divided: Path, tmp_path: Path) -> None:
-    import json
+    pytest.importorskip("sqlalchemy")
+    from cliplab.detect import clips_extend
 
-    head, found = _halves(divided, "both")
-    (divided / "all.m3u8").write_bytes(_recorded(head, found))
-    out = tmp_path / "out"
+    (divided / "all.m3u8").write_bytes(_recorded(*_halves(divided, "both")))
+    out, database = tmp_path / "out", tmp_path / "clips.db"
     with hls_server(divided) as server:
-        report = generate_clips(f"{server.url}/all.m3u8", out, database=None, options=OPTIONS, keep_around_seconds=6.0)
-    name = Path(report.clips[0].path).stem
-    path = out / "sources" / f"{name}.json"
-    kept = json.loads(path.read_text())
-    row = kept["candidates"][0]
-    assert row["start"] >= 5.0
-    row["start"], row["end"] = row["start"] - 4.0, row["end"] + 3.0
-    path.write_text(json.dumps(kept))
-    longer = generate_clips(path, out, database=None).clips[0]
-    assert longer.state == "made", longer.error
+        url = f"{server.url}/all.m3u8"
+        report = generate_clips(url, out, database=database, options=OPTIONS, keep_around_seconds=6.0)
+    first, second = report.clips
+    longer = clips_extend(first.clip_id or 0, 4.0, 3.0, database)
     with av.open(longer.path) as container:
-        length = container.duration / 1e6
-    assert length == pytest.approx(report.clips[0].end - report.clips[0].start + 7.0, abs=0.3)
-    with pytest.raises(ConfigError, match="keep_around_seconds"):
-        generate_clips(path, out, database=None, keep_around_seconds=-1)
+        assert container.duration / 1e6 == pytest.approx(first.end - first.start + 7.0, abs=0.3)
+    path = out / "sources" / f"{Path(second.path).stem}.json"
+    kept = json.loads(path.read_text())
+    kept["candidates"][0]["start"] -= 4.0
+    path.write_text(json.dumps(kept))
+    again = generate_clips(path, out, database=None).clips[0]
+    assert again.state == "made", again.error
+    for wrong in (-1, 601):
+        with pytest.raises(ConfigError, match="keep_around_seconds"):
+            generate_clips(path, out, database=None, keep_around_seconds=wrong)
+    for one in (out / "sources").iterdir():
+        one.unlink()
+    with pytest.raises(MediaError, match="nothing around it was kept"):
+        clips_extend(second.clip_id or 0, 1.0, 0.0, database)
 
 
 def test_qualities() -> None:

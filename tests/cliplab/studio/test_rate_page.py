@@ -228,6 +228,14 @@ def test_compare_and_browse_in_a_browser(tmp_path: Path) -> None:
         assert axe.Axe().run(page).response["violations"] == []
         page.goto(f"{address}/browse")
         assert page.locator(".card").count() == 12
+        # The list of clips and the button of one download, as the guide of the seed has them.
+        names = page.get_by_label("Clip", exact=True).locator("option").all_text_contents()
+        assert len(names) == 12
+        chosen = page.get_by_label("Clip", exact=True).select_option(index=3)[0]
+        with page.expect_download() as download:
+            page.locator("#download-one").click()
+        assert download.value.url.endswith(f"/browse/clips/{chosen}/download")
+        assert download.value.suggested_filename == names[3]
         assert axe.Axe().run(page).response["violations"] == []
         page.close()
 
