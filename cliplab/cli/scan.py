@@ -38,6 +38,9 @@ KeyFrames = Annotated[bool, typer.Option("--keyframes", help="Score key frames o
 Frames = Annotated[int | None, opt("N", "Sample N frames evenly from each video.")]
 HowAggregated = Annotated[Aggregation | None, opt("HOW", "Score of a video: mean, max or top_mean.")]
 WindowSeconds = Annotated[float, opt("S", "Length of the best windows, in s.")]
+ProgramPrecision = Annotated[
+    WantedPrecision | None, opt("P", "float32, float16, dynamic, int8, or auto: int8 where its measured cost is small.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -72,13 +75,7 @@ def scan(
     ] = None,
     workers: Annotated[int | None, opt("N", "Videos decoded in parallel; default: one per core.")] = None,
     device: Device = None,
-    precision: Annotated[
-        WantedPrecision | None,
-        opt(
-            "P",
-            "float32, float16, dynamic, int8, or auto: int8 where its measured cost is small.",
-        ),
-    ] = None,
+    precision: ProgramPrecision = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try videos again that could not be decoded.")
     ] = False,
@@ -160,6 +157,7 @@ def score(
     aggregation: HowAggregated = None,
     window_seconds: WindowSeconds = 5.0,
     device: Device = None,
+    precision: ProgramPrecision = None,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
@@ -177,7 +175,9 @@ def score(
         aggregation=aggregation,
         window_seconds=window_seconds,
         device=device,
+        precision=precision,
         trust_adapters=trust_adapters or (),
+        on_note=note,
     )
     if as_json:
         write_json(result.to_json())
