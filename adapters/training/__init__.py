@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from adapters.training.head_phase import only_solves as only_solves
     from adapters.training.labelled import evaluate_examples as evaluate_examples
     from adapters.training.linear_head import group_folds as group_folds
-    from adapters.training.linear_head import solve as solve
     from adapters.training.out_of_fold import OutOfFold as OutOfFold
     from adapters.training.out_of_fold import out_of_fold_scores as out_of_fold_scores
     from adapters.training.out_of_fold import right_labels as right_labels
+    from adapters.training.regression import solve as solve
     from adapters.training.run import train_model as train_model
     from adapters.training.trainable import TunableBackbone as TunableBackbone
     from adapters.training.training_data import fitting_dataset as fitting_dataset
@@ -60,9 +60,10 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "output_units",
             ),
             "head_phase": ("only_solves",),
-            "linear_head": ("group_folds", "solve"),
+            "linear_head": ("group_folds",),
             "labelled": ("evaluate_examples",),
             "out_of_fold": ("OutOfFold", "out_of_fold_scores", "right_labels"),
+            "regression": ("solve",),
             "run": ("train_model",),
             "trainable": ("TunableBackbone",),
             "training_data": ("fitting_dataset", "label_features", "label_matrix"),

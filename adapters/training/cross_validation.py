@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -96,7 +96,10 @@ def cross_validate_examples(
         notes = tuple(division_warnings(data, labels, config, parts))
         counts = {"train": len(kept), "validation": 0, "test": 0}
         clips = TrainingData(tuple(labels), tuple(kept), (), counts)
-        scores, folds = _by_gradient(cast(Trainable, adapter), clips, parts, on_progress), len(parts)
+        scores, folds = np.zeros((len(kept), len(labels)), np.float32), len(parts)
+        found_scores = fold_scores(cast(Trainable, adapter), clips, parts, on_progress)
+        for (_, judge), part in zip(parts, found_scores, strict=True):
+            scores[judge] = part
     if config["fine_tune_layers"] is not None or config["freeze_layers"] is not None:
         notes += ("only the head is cross-validated: fine-tuning of the backbone's layers is left out",)
     skipped = tuple(reason for _, reason in found.skipped)
@@ -121,17 +124,26 @@ def _report(
     )
 
 
-def _by_gradient(
-    adapter: Trainable, clips: TrainingData, folds: Sequence[tuple[Any, Any]], on_progress: OnProgress | None
-) -> Float32Array:
-    """Scores [N, C] of clips, each by a head that took its gradient steps on the other folds."""
+def fold_scores(
+    adapter: Trainable, clips: TrainingData, folds: Sequence[tuple[Any, Any]], on_progress: OnProgress | None = None
+) -> Iterator[Float32Array]:
+    """Train the head of a model's config once for each fold, as ``train`` does, and score clips that it did not see.
+
+    Args:
+        adapter: The model; its head is replaced.
+        clips: N clips to learn from or to judge, all in ``train``.
+        folds: Rows to learn from and rows to judge, int64 each; a clip may be in several folds.
+        on_progress: Receives ("heads", folds done, folds in all).
+
+    Yields:
+        The calibrated scores of the rows to judge, float32 [M, C], for one fold after another.
+    """
     from adapters.system import value_digest
 
     adapter.begin_training(clips.labels)
     network = adapter.build_network()
     views = [ExampleView(example, n) for example in clips.train for n in range(adapter.config["augment_views"] + 1)]
     features = features_of_views(adapter, adapter.feature_source(), views, on_progress)
-    scores = np.zeros((len(clips.train), len(clips.labels)), np.float32)
     with features.store, tempfile.TemporaryDirectory(prefix="cliplab_folds_") as folder:
         for number, (learn, judge) in enumerate(folds):
             if on_progress is not None:
@@ -142,10 +154,9 @@ def _by_gradient(
             part = replace(clips, train=tuple(clips.train[row] for row in learn))
             key = value_digest([number, "cross-validation"])
             run = TrainingRun(adapter, part, GradientNetwork(network), state, key, None, pick_devices(1))
-            scores[judge] = _judged(run, features, [clips.train[row] for row in judge])
+            yield _judged(run, features, [clips.train[row] for row in judge])
     if on_progress is not None:
         on_progress("heads", len(folds), len(folds))
-    return scores
 
 
 def _judged(run: TrainingRun, features: CachedFeatures, judge: Sequence[Example]) -> Float32Array:

@@ -20,8 +20,9 @@ from adapters.training.feature_cache import CachedFeatures, ExampleView
 from adapters.training.fit_settings import FitData, FitResult, FitSettings, HeldOut, Inputs
 from adapters.training.fitting import Fitter
 from adapters.training.head import is_linear
-from adapters.training.linear_head import LinearHead, cross_validate, feature_scale, group_folds, mean_loss, solve
+from adapters.training.linear_head import cross_validate, group_folds
 from adapters.training.phases import TrainingRun, fit_data
+from adapters.training.regression import LinearHead, feature_scale, mean_loss, solve
 from adapters.training.training_data import label_features
 
 Route = Literal["logistic", "converge", "as_given"]

@@ -21,7 +21,8 @@ from adapters.system import quoted_list
 from adapters.training.calibration import clip_probabilities, fit_temperature
 from adapters.training.clip_features import IntArray, LabelledFeatures
 from adapters.training.head import class_scores
-from adapters.training.linear_head import cross_validate, group_folds, solve
+from adapters.training.linear_head import cross_validate, group_folds
+from adapters.training.regression import solve
 
 Division = Literal["folds", "groups"] | Sequence[int] | IntArray
 Folds = Sequence[tuple[IntArray, IntArray]]

@@ -19,9 +19,9 @@ from adapters.training.devices import check_batch, pick_devices
 from adapters.training.feature_cache import CachedFeatures, ExampleView, read_view
 from adapters.training.head_phase import HAND_SET_KEYS, fit_head, only_solves
 from adapters.training.held_out_figures import held_out_metrics, held_out_notes
-from adapters.training.linear_head import require_solver
 from adapters.training.phases import TrainingRun, fine_tune, layers_to_tune, start_run
 from adapters.training.results import curve_files, training_metrics
+from adapters.training.solver_libraries import require_solver
 from adapters.training.trainable import Trainable
 from adapters.training.training_data import TrainingData, clips_note, training_data, with_chosen_sources
 

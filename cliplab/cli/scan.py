@@ -38,6 +38,9 @@ KeyFrames = Annotated[bool, typer.Option("--keyframes", help="Score key frames o
 Frames = Annotated[int | None, opt("N", "Sample N frames evenly from each video.")]
 HowAggregated = Annotated[Aggregation | None, opt("HOW", "Score of a video: mean, max or top_mean.")]
 WindowSeconds = Annotated[float, opt("S", "Length of the best windows, in s.")]
+ProgramPrecision = Annotated[
+    WantedPrecision | None, opt("P", "float32, float16, dynamic, int8, or auto (int8 if its measured loss is small).")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -74,13 +77,7 @@ def scan(
     ] = None,
     workers: Annotated[int | None, opt("N", "Videos decoded in parallel; default: one per core.")] = None,
     device: Device = None,
-    precision: Annotated[
-        WantedPrecision | None,
-        opt(
-            "P",
-            "float32, float16, dynamic, int8, or auto (int8 if its measured loss is small).",
-        ),
-    ] = None,
+    precision: ProgramPrecision = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Retry videos that could not be decoded.")
     ] = False,
@@ -162,6 +159,7 @@ def score(
     aggregation: HowAggregated = None,
     window_seconds: WindowSeconds = 5.0,
     device: Device = None,
+    precision: ProgramPrecision = None,
     trust_adapters: TrustAdapters = None,
     as_json: AsJson = False,
 ) -> None:
@@ -179,7 +177,9 @@ def score(
         aggregation=aggregation,
         window_seconds=window_seconds,
         device=device,
+        precision=precision,
         trust_adapters=trust_adapters or (),
+        on_note=note,
     )
     if as_json:
         write_json(result.to_json())

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adapters.bundle import model_digest
+from adapters.choices import WantedPrecision
+from adapters.config import trusting
 from adapters.errors import ConfigError
 from adapters.inference import parse_prompts, prompt_config, prompt_digest
+from cliplab.models import PrecisionChoice, choose_precision
 
 
 @dataclass(frozen=True)
@@ -54,3 +57,45 @@ def choose_model(
     neutral = None if neutral_prompt is None else parse_prompts(neutral_prompt, "neutral prompt")
     config = prompt_config(parse_prompts(prompt), prompt_model, neutral)
     return ScanModel(config, str(prompt_model), True, lambda: prompt_digest(config))
+
+
+def wanted_precision(
+    model: ScanModel,
+    precision: WantedPrecision | None,
+    trust_adapters: Sequence[str],
+    note: Callable[[str], object],
+) -> PrecisionChoice | None:
+    """The precision that was asked for; None where none was.
+
+    Args:
+        model: The model.
+        precision: "auto", a precision, or None.
+        trust_adapters: Adapters of other packages that the model may name, "module:Class" each.
+        note: Receives what "auto" takes, and why.
+
+    Raises:
+        ConfigError: The model has no program of this precision, and none can be made of it.
+        BundleError: The model is missing or damaged.
+    """
+    if precision is None:
+        return None
+    if model.is_prompt:
+        raise ConfigError(f"precision is {precision!r}, but prompts use the networks unchanged. Remove precision")
+    with trusting(trust_adapters):
+        chosen = choose_precision(model.name, precision)
+    if precision == "auto":
+        note(f"scores in {chosen.precision}: {chosen.reason}")
+    return chosen
+
+
+def require_cpu(precision: WantedPrecision | None, device: str) -> None:
+    """ConfigError where a precision is asked for and the processor does not predict.
+
+    Args:
+        precision: What was asked for; None for nothing.
+        device: "cpu" or "gpu".
+    """
+    if precision is not None and device == "gpu":
+        raise ConfigError(
+            f"precision {precision} is for the program that runs on the CPU, but device is gpu. Remove one of them"
+        )

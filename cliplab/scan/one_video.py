@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.choices import WantedPrecision
 from adapters.errors import ConfigError, MediaError
 from adapters.inference import open_model
 from adapters.media import VideoFile
 from adapters.records import Aggregation
+from cliplab.models import own_precision
+from cliplab.scan.models import choose_model, require_cpu, wanted_precision
 from cliplab.scan.run import make_criteria
 from cliplab.scan.sampling import choose_sampling
 from cliplab.scan.scoring import ScoringJob, score_files
@@ -38,6 +41,8 @@ class VideoScore:
         duration: Length of the video in seconds.
         windows: The best windows, best first: "start" and "end" in seconds, "score" in 0..1.
         warnings: Damage that decoding passed over.
+        precision: Of the program that scored.
+        precision_reason: Why it is this one.
     """
 
     path: str
@@ -47,6 +52,8 @@ class VideoScore:
     duration: float
     windows: tuple[dict[str, float], ...]
     warnings: tuple[str, ...] = ()
+    precision: str = "float32"
+    precision_reason: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The attributes as a JSON object."""
@@ -64,7 +71,9 @@ def score(
     aggregation: Aggregation | None = None,
     window_seconds: float = 5.0,
     device: str | None = None,
+    precision: WantedPrecision | None = None,
     trust_adapters: Sequence[str] = (),
+    on_note: Callable[[str], object] | None = None,
 ) -> VideoScore:
     """Score one video as ``scan`` does; nothing is stored.
 
@@ -78,7 +87,10 @@ def score(
         aggregation: "mean", "max" or "top_mean" of the scores; None is the model's.
         window_seconds: Length of the best windows.
         device: "cpu" or "gpu"; None is the model's.
+        precision: Of the program that scores: "auto" takes int8 where the bundle has measured that it costs at most
+            ``max_accuracy_drop``; "float32", "float16", "dynamic" or "int8" takes that program; None is the model's.
         trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
+        on_note: Receives what "auto" takes, and why.
 
     Returns:
         The score, what it means, and the best windows.
@@ -90,7 +102,11 @@ def score(
     """
     if not 0 < window_seconds < float("inf"):
         raise ConfigError(f"window_seconds is {window_seconds!r} and must be seconds above 0")
-    adapter = open_model(bundle, {} if device is None else {"device": device}, trust_adapters)
+    chosen = wanted_precision(choose_model(bundle, None, None, None), precision, trust_adapters, on_note or _no_note)
+    changes = {} if device is None else {"device": device}
+    adapter = open_model(bundle, {**changes, **({} if chosen is None else chosen.overrides)}, trust_adapters)
+    require_cpu(precision, device or adapter.config["device"])
+    chosen = chosen or own_precision(adapter.config)
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
     criteria = make_criteria(adapter, bundle, label, aggregation, 0.0, window_seconds)
     try:
@@ -111,7 +127,13 @@ def score(
         duration=round(result.duration or 0.0, 3),
         windows=tuple(criteria.windows(result)),
         warnings=result.warnings,
+        precision=chosen.precision,
+        precision_reason=chosen.reason,
     )
+
+
+def _no_note(text: str) -> None:
+    """Notes that nobody asked for."""
 
 
 def band(value: float, label: str, labels: tuple[str, ...]) -> str:

@@ -14,14 +14,13 @@ from typing import Any
 
 from adapters.base import BaseModelAdapter
 from adapters.choices import WantedPrecision
-from adapters.config import trusting
 from adapters.errors import BundleError, ConfigError
 from adapters.inference import MinScore, min_score_of, open_model, parse_min_score
 from adapters.records import Aggregation
 from cliplab.library import HIGHLIGHTS_FORMAT, HIGHLIGHTS_VERSION, is_remote, storage
-from cliplab.models import PrecisionChoice, choose_precision, name_list, own_precision
+from cliplab.models import PrecisionChoice, name_list, own_precision
 from cliplab.outputs import require_new
-from cliplab.scan.models import ScanModel, choose_model
+from cliplab.scan.models import choose_model, require_cpu, wanted_precision
 from cliplab.scan.one_pass import Engine, OnNote, OnProgress, OnReport, ScanPlan, ScanReport, scan_once
 from cliplab.scan.one_pass import watch as watching
 from cliplab.scan.report import HighlightCriteria, require_replaceable
@@ -157,7 +156,7 @@ def scan(
         raise ConfigError(f"engine is {engine!r}, but prompts are scored on this machine only. Remove engine")
     digest = model.digest()
     note = on_note or (lambda text: None)
-    chosen = _choice(model, precision, trust_adapters, note)
+    chosen = wanted_precision(model, precision, trust_adapters, note)
     more = {} if chosen is None else chosen.overrides
     scores = ENGINES[engine](
         EngineOptions(model.name, digest, library, device, more, ray_address, tuple(trust_adapters), note)
@@ -165,10 +164,7 @@ def scan(
     # A cluster's driver does not predict, so it needs no GPU.
     changes = {} if device is None else {"device": device if engine == "local" else "cpu"}
     adapter = open_model(model.source, {**changes, **more}, trust_adapters)
-    if chosen is not None and (device or adapter.config["device"]) == "gpu":
-        raise ConfigError(
-            f"precision {precision} is for the program that runs on the CPU, but device is gpu. Remove one of them"
-        )
+    require_cpu(precision, device or adapter.config["device"])
     if more:
         adapter.program()  # one that has to be made is made before the library is listed
     chosen = chosen or own_precision(adapter.config)
@@ -257,24 +253,6 @@ def make_criteria(
     fraction = float(adapter.config.get("top_fraction", 0.25))
     least = min_score_of(adapter, min_score, chosen)
     return HighlightCriteria(chosen, labels.index(chosen), how, fraction, least, window_seconds)
-
-
-def _choice(
-    model: ScanModel,
-    precision: WantedPrecision | None,
-    trust_adapters: Sequence[str],
-    note: OnNote,
-) -> PrecisionChoice | None:
-    """The precision that was asked for; None where none was."""
-    if precision is None:
-        return None
-    if model.is_prompt:
-        raise ConfigError(f"precision is {precision!r}, but prompts use the networks unchanged. Remove precision")
-    with trusting(trust_adapters):
-        chosen = choose_precision(model.name, precision)
-    if precision == "auto":
-        note(f"scores in {chosen.precision}: {chosen.reason}")
-    return chosen
 
 
 def _run_key(digest: str, sampling: Sampling, chosen: PrecisionChoice) -> dict[str, Any]:

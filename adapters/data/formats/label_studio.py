@@ -58,7 +58,9 @@ def import_label_studio(
             _results(annotation, task["data"], rows, where)
     if several:
         rows.notes.append(f"{several} tasks have several annotations: the ground truth or the newest one is used")
-    rows.notes.append("choices are used as labels of whole videos and pictures, timeline labels as frames counted from 1")
+    rows.notes.append(
+        "choices are used as labels of whole videos and pictures, timeline labels as frames counted from 1"
+    )
     return rows.dataset(labels)
 
 

@@ -13,7 +13,8 @@ pytest.importorskip("sklearn", reason="training needs the train extra: pip insta
 
 from adapters.training.calibration import clip_probabilities, fit_temperature
 from adapters.training.clip_features import LabelledFeatures, item_probabilities
-from adapters.training.linear_head import LinearHead, cross_validate, feature_scale, group_folds, solve
+from adapters.training.linear_head import cross_validate, group_folds
+from adapters.training.regression import LinearHead, feature_scale, solve
 
 
 def clips(count: int = 60, size: int = 12, classes: int = 3, items: int = 1, seed: int = 0, noise: float = 1.0) -> Any:
@@ -52,6 +53,22 @@ def test_sigmoids_are_one_regression_per_class() -> None:
     for unit in range(3):
         alone = LabelledFeatures(data.features, data.targets[:, unit : unit + 1], data.weights, data.groups, False)
         np.testing.assert_allclose(solve(alone, 0.1).logits(data.features)[..., 0], together[..., unit], atol=0.02)
+
+
+def test_clips_that_are_all_there_twice_give_the_same_head() -> None:
+    once = clips(30, size=300)  # fewer rows than features, and half of them add no direction
+    twice = LabelledFeatures(*(np.concatenate([part, part]) for part in vars(once).values() if part is not True), True)
+    one, two = (item_probabilities(solve(data, 0.1).logits(once.features), True) for data in (once, twice))
+    np.testing.assert_allclose(one, two, atol=2e-3)
+
+
+def test_each_penalty_is_solved_as_if_it_were_the_only_one() -> None:
+    data = clips(60, size=100)
+    found = cross_validate(data, 0)
+    for learn, judge in group_folds(data.groups, data.targets, 0):
+        alone = solve(data.take(learn), found.penalty).logits(data.features[judge])
+        expected, own = (item_probabilities(logits, True) for logits in (alone, found.logits[judge]))
+        np.testing.assert_allclose(own, expected, atol=5e-3)
 
 
 def test_where_it_starts_does_not_matter() -> None:

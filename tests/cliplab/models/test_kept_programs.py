@@ -22,7 +22,7 @@ from adapters.inference import open_model
 from adapters.reports import AccuracyDrop
 from cliplab.models import choose_precision, convert, rendered_clips
 from cliplab.models.kept_programs import keep_program
-from cliplab.scan import ScanReport, scan
+from cliplab.scan import ScanReport, scan, score
 
 INT8 = b"the program in 8 bits"
 GOOD = {"source": 0.95, "converted": 0.945, "drop": 0.005, "interval": [-0.01, 0.02], "clips": 200, "groups": 40}
@@ -179,6 +179,22 @@ def test_a_scan_keeps_the_scores_of_each_precision_apart(two_programs: Path, tmp
     assert run("int8")[0].scored == 0
     again, back = run(None)
     assert (again.scored, back["highlights"]) == (0, own["highlights"])
+
+
+def test_score_takes_a_precision_as_a_scan_does(two_programs: Path, tmp_path: Path) -> None:
+    render_library(tmp_path / "videos", 1)
+    [video] = (tmp_path / "videos").rglob("*.mp4")
+    notes: list[str] = []
+    own = score(video, two_programs / "b")
+    auto = score(video, two_programs / "b", precision="auto", on_note=notes.append)
+    assert (own.precision, auto.precision, auto.to_json()["precision"]) == ("float32", "int8", "int8")
+    assert "max_accuracy_drop" in auto.precision_reason
+    assert [note.partition(":")[0] for note in notes] == ["scores in int8"]
+    assert score(video, two_programs / "b", precision="int8").score == auto.score != own.score
+    with pytest.raises(ConfigError, match="has no int8 program"):
+        score(video, two_programs / "plain", precision="int8")
+    with pytest.raises(ConfigError, match="device is gpu"):
+        score(video, two_programs / "b", precision="int8", device="gpu")
 
 
 def test_convert_refuses_what_cannot_be_kept(tmp_path: Path) -> None:
