@@ -20,7 +20,7 @@ from tiny_videos import render_video
 from waiting import PATIENT, until
 
 from adapters.errors import ConfigError, MediaError
-from adapters.media import ChildVideo, DecoderPool, MediaLimits, limited_reading, open_video, read_clip
+from adapters.media import ChildVideo, DecoderPool, MediaLimits, limited_reading, open_limited, open_video, read_clip
 from adapters.records import InputSpec
 
 LIMITS = MediaLimits(2_000_000)
@@ -49,6 +49,17 @@ def running(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("limits", [None, LIMITS])
+def test_a_process_decodes_where_there_are_limits_and_processes(
+    pool: DecoderPool, video: Path, limits: MediaLimits | None
+) -> None:
+    with open_limited(video, limits, pool) as opened:
+        assert isinstance(opened, ChildVideo) == (limits is not None)
+        assert len(list(opened.clips(SPEC))) == 7
+    with open_limited(video, limits, None) as opened:
+        assert not isinstance(opened, ChildVideo)
 
 
 def works(pool: DecoderPool, video: Path) -> bool:

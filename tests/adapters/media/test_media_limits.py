@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +99,7 @@ def test_lack_of_memory_while_decoding_is_no_damage(tmp_path: Path, monkeypatch:
             return getattr(self._packet, name)
 
         def decode(self) -> Any:
-            raise MemoryError
+            raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
 
     decode = Decoder._decode
 

@@ -154,6 +154,24 @@ def test_a_network_that_answers_no_numbers(tmp_path: Path) -> None:
         model_of(folder).predict([clip_of("red")])  # the mean is its very colour
 
 
+@pytest.mark.parametrize("form", ["tflite", "onnx"])
+def test_a_network_that_fails_while_it_runs_is_named(
+    tmp_path: Path, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if form == "onnx":
+        pytest.importorskip("onnxruntime")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a kernel failed")
+
+    model = model_of(write_pair(tmp_path, form))
+    model.predict([clip_of("red")])
+    where = "onnxruntime.InferenceSession.run" if form == "onnx" else "ai_edge_litert.interpreter.Interpreter.invoke"
+    monkeypatch.setattr(where, fail)
+    with pytest.raises(BundleError, match=rf"image.*\.{form} could not be run \(a kernel failed\)"):
+        model.predict([clip_of("blue")])
+
+
 def test_hostile_onnx_files_are_refused_before_they_run() -> None:
     assert unsound_onnx(image_onnx()) is None
     assert "another file" in str(unsound_onnx(image_onnx(external=True)))

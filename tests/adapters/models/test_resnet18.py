@@ -367,6 +367,16 @@ def test_imagenet_weights_are_fetched_once_verified_and_kept(mirror: Path, monke
         published_weights.find_published_weights("resnet18")
 
 
+def test_a_download_of_other_content_is_refused_and_not_kept(mirror: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published, other = (state_dict_bytes(torch_resnet.random_state(seed, classes=1000)) for seed in (7, 8))
+    name = publish(monkeypatch, published)
+    (mirror / name).write_bytes(other)
+    with pytest.raises(WeightsError, match=r"its SHA-256 is .* and must be"):
+        published_weights.find_published_weights("resnet18")
+    (mirror / name).write_bytes(published)
+    assert published_weights.find_published_weights("resnet18").read_bytes() == published
+
+
 def test_weights_of_pytorchs_own_cache_are_used(mirror: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     name = publish(monkeypatch, b"weights")
     theirs = tmp_path / "torch" / "hub" / "checkpoints" / name

@@ -70,6 +70,24 @@ def test_rows_are_those_of_their_views_in_any_order(videos: Path, tmp_path: Path
     assert np.abs(expected[0] - expected[1]).max() > 1
 
 
+@pytest.mark.parametrize("where", [np.s_[:], np.s_[0, 1]], ids=["all", "one"])
+def test_features_that_are_not_finite_are_no_rows_and_not_kept(videos: Path, tmp_path: Path, where: Any) -> None:
+    def spoilt(clips: list[Clip]) -> list[np.ndarray]:
+        found = mean_colors(clips)
+        for clip, values in zip(clips, found, strict=True):
+            if clip.source.endswith("1.mp4"):
+                values[where] = np.nan
+        return found
+
+    views = [ExampleView(example(videos / f"{number}.mp4"), 0) for number in range(3)]
+    found = features(tmp_path, views, compute=spoilt)
+    [(path, reason)] = found.skipped.items()
+    assert path == str(videos / "1.mp4")
+    assert "not finite" in reason
+    again = features(tmp_path, views)
+    assert (again.skipped, again.decoded) == ({}, 1)
+
+
 @pytest.mark.parametrize(
     "changes, again",
     [

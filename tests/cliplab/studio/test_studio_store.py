@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 from adapters.errors import DatasetError, StorageError
-from cliplab.studio import ItemFilter, LabelEvent, LabelStore, event_from_json, open_store
+from cliplab.studio import ItemFilter, LabelEvent, LabelStore, database, event_from_json, open_store
 
 
 def add_items(store: LabelStore, count: int, kind: str = "frame") -> list[int]:
@@ -278,3 +278,13 @@ def test_files_that_are_no_store_of_this_version_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
         open_store(tmp_path / "file")
+
+
+def test_tables_that_cannot_be_made_are_an_error_and_no_empty_store(tmp_path, monkeypatch):
+    (tmp_path / "later.sql").write_text("CREATE TABLE later (")
+    monkeypatch.setattr(database, "MIGRATIONS", (*database.MIGRATIONS, tmp_path / "later.sql"))
+    with pytest.raises(StorageError):
+        open_store(tmp_path)
+    monkeypatch.undo()
+    with open_store(tmp_path, ["ad"]) as store:
+        assert [one.name for one in store.classes()] == ["ad"]
