@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from cliplab.clips.feature_table import feature_table
+from cliplab.clips.feature_table import table_and_rows
 from cliplab.clips.records import Clip, ClipError, read_features
 from cliplab.clips.schema import CLIPS, RATINGS
 
@@ -190,10 +190,9 @@ def _most_informative(pool: list[Any], known: list[Any], left: list[int], count:
     if count <= 0 or not left:
         return []
     features = [_features(row) for row in [*known, *(pool[place] for place in left)]]
-    table = feature_table(features)
+    table, rows = table_and_rows(features)
     if not table.names:
         return left[:count]
-    rows = table.matrix(features)
     kinds = np.array([row.clip_type for row in [*known, *(pool[place] for place in left)]])
     squares = ((rows**2).sum(axis=1)[:, None] + (rows**2).sum(axis=1)[None] - 2 * rows @ rows.T).clip(min=0)
     likeness = np.exp(-squares / (2 * rows.shape[1])) * (kinds[:, None] == kinds[None])
