@@ -93,11 +93,9 @@ def next_to_rate(
     for place in _most_informative(pool, known, left, missing):
         reasons[pool[place].id] = "informative"
     scores = {row.id: score for row, score in zip(pool, predicted, strict=True)}
-    ids = list(reasons)
-    return [
-        Suggestion(manager.get_clip(ids[place]), reasons[ids[place]], scores.get(ids[place]))
-        for place in rng.permutation(len(ids))
-    ]
+    ids = [list(reasons)[place] for place in rng.permutation(len(reasons))]
+    clips = manager.get_clips(ids)
+    return [Suggestion(clips[one], reasons[one], scores.get(one)) for one in ids if one in clips]
 
 
 def next_pairs(
