@@ -114,7 +114,7 @@ def count_ratings(database: Database) -> int:
 
 
 def are_rated(database: Database, count: int) -> bool:
-    """Whether at least so many clips are rated.
+    """Whether a number of clips are rated at least.
 
     Args:
         database: The database.
