@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
-from cliplab.clips.feature_table import feature_table
+from cliplab.clips.feature_table import table_and_rows
 from cliplab.clips.records import Clip, ClipError, read_features
 from cliplab.clips.schema import CLIPS, RATINGS
 
@@ -93,11 +93,9 @@ def next_to_rate(
     for place in _most_informative(pool, known, left, missing):
         reasons[pool[place].id] = "informative"
     scores = {row.id: score for row, score in zip(pool, predicted, strict=True)}
-    ids = list(reasons)
-    return [
-        Suggestion(manager.get_clip(ids[place]), reasons[ids[place]], scores.get(ids[place]))
-        for place in rng.permutation(len(ids))
-    ]
+    ids = [list(reasons)[place] for place in rng.permutation(len(reasons))]
+    clips = manager.get_clips(ids)
+    return [Suggestion(clips[one], reasons[one], scores.get(one)) for one in ids if one in clips]
 
 
 def next_pairs(
@@ -190,10 +188,9 @@ def _most_informative(pool: list[Any], known: list[Any], left: list[int], count:
     if count <= 0 or not left:
         return []
     features = [_features(row) for row in [*known, *(pool[place] for place in left)]]
-    table = feature_table(features)
+    table, rows = table_and_rows(features)
     if not table.names:
         return left[:count]
-    rows = table.matrix(features)
     kinds = np.array([row.clip_type for row in [*known, *(pool[place] for place in left)]])
     squares = ((rows**2).sum(axis=1)[:, None] + (rows**2).sum(axis=1)[None] - 2 * rows @ rows.T).clip(min=0)
     likeness = np.exp(-squares / (2 * rows.shape[1])) * (kinds[:, None] == kinds[None])

@@ -38,6 +38,8 @@ _FEWEST_SOURCES = 5
 # Rank correlations that are bet on, all at once: nobody knows beforehand how strong a taste is.
 # Chosen on simulated tastes of 0.5 and 0.8; any would be valid.
 _STRENGTHS = np.array([0.3, 0.6])
+# One more follows how predictions came true of late, so that a model that learns slowly loses little before.
+_KEPT, _UNSURE, _STRONGEST = 0.97, 6.0, 0.8
 _SAME = 1e-3  # on 0..1: the consensus is found to about this
 
 
@@ -149,8 +151,9 @@ def _bets(
     among: Sequence[IntArray],
     scores_of: Callable[[int, IntArray], tuple[float, Float64Array]],
 ) -> Float64Array:
-    """Logarithms of what each bet wins, float64 [N, strengths]."""
-    won = np.zeros((len(targets), len(_STRENGTHS)))
+    """Logarithms of what each bet wins, float64 [N, strengths + 1]; the last strength follows the bets before."""
+    won = np.zeros((len(targets), len(_STRENGTHS) + 1))
+    product, count = 0.0, 0.0
     for place in range(_FIRST, len(targets)):
         others = among[place]
         if not len(others):
@@ -158,24 +161,33 @@ def _bets(
         score, known = scores_of(place, others)
         if np.ptp(known) < 1e-12 and abs(score - known[0]) < 1e-12:
             continue  # no prediction, no bet
-        won[place] = _bet(score, known, targets[place], targets[others])
+        strength = min(max(product / (count + _UNSURE), 0.0), _STRONGEST)
+        won[place], come_true = _bet(score, known, targets[place], targets[others], np.append(_STRENGTHS, strength))
+        product, count = _KEPT * product + come_true, _KEPT * count + 1
     return won
 
 
-def _bet(score: float, known: Float64Array, target: float, others: Float64Array) -> Float64Array:
-    """What a bet wins: the density of a Gaussian copula at the place of the rating, over its mean at all places."""
+def _bet(
+    score: float, known: Float64Array, target: float, others: Float64Array, strengths: Float64Array
+) -> tuple[Float64Array, float]:
+    """What bets win: the density of a Gaussian copula at the place of the rating, over its mean at all places.
+
+    Returns:
+        Logarithms, one for each strength; and the product of both normal scores, whose mean is their correlation.
+    """
     from scipy.special import ndtri
 
     count = len(others)
     places = ndtri((np.arange(count + 1) + 0.5) / (count + 1))
     lower, same = int((known < score - 1e-12).sum()), int((np.abs(known - score) <= 1e-12).sum())
     expected = ndtri((lower + 0.5 * same + 0.5) / (count + 1))
-    ratio = _STRENGTHS[:, None]
+    ratio = strengths[:, None]
     logs = (2 * ratio * expected * places - ratio**2 * places**2) / (2 * (1 - ratio**2))
     density = np.exp(logs - logs.max(axis=1, keepdims=True))
     least = int((others < target - _SAME).sum())
     most = least + int((np.abs(others - target) <= _SAME).sum())
-    return np.asarray(np.log(density[:, least : most + 1].mean(axis=1) / density.mean(axis=1)))
+    won = np.log(density[:, least : most + 1].mean(axis=1) / density.mean(axis=1))
+    return won, float(expected * places[least : most + 1].mean())
 
 
 class _Predictor:

@@ -69,6 +69,15 @@ def feature_table(features: Sequence[Mapping[str, Any]]) -> FeatureTable:
     Args:
         features: Values by name of N clips.
     """
+    return table_and_rows(features)[0]
+
+
+def table_and_rows(features: Sequence[Mapping[str, Any]]) -> tuple[FeatureTable, Float64Array]:
+    """The table that suits clips, and their matrix.
+
+    Args:
+        features: Values by name of N clips.
+    """
     widths: dict[str, dict[int, int]] = {}
     for values in features:
         for name, value in values.items():
@@ -87,11 +96,15 @@ def feature_table(features: Sequence[Mapping[str, Any]]) -> FeatureTable:
     raw = bare._raw(features)
     usual = np.nanmedian(raw, axis=0) if len(features) else np.zeros(total)
     spread = np.nan_to_num(np.nanstd(raw, axis=0)) if len(features) else np.ones(total)
-    return FeatureTable(bare.names, bare.widths, usual, np.where(spread > 1e-9 * np.abs(usual) + 1e-12, spread, 1.0))
+    spread = np.where(spread > 1e-9 * np.abs(usual) + 1e-12, spread, 1.0)
+    rows = (np.where(np.isnan(raw), usual, raw) - usual) / spread
+    return FeatureTable(bare.names, bare.widths, usual, spread), np.asarray(rows, np.float64)
 
 
 def _numbers(value: Any) -> list[float] | None:
     """A number or a flat list of finite numbers; None for anything else."""
+    if type(value) is float:  # nearly all of them
+        return [value] if math.isfinite(value) else None
     values = value if isinstance(value, list) else [value]
     if not values or not all(isinstance(item, (int, float)) for item in values):
         return None

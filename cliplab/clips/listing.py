@@ -114,7 +114,7 @@ def count_ratings(database: Database) -> int:
 
 
 def are_rated(database: Database, count: int) -> bool:
-    """Whether at least a number of clips are rated.
+    """Whether at least ``count`` clips are rated.
 
     Args:
         database: The database.

@@ -169,6 +169,16 @@ class ClipManager:
             raise unknown_clip(clip_id)
         return self._clip(row)
 
+    def get_clips(self, clip_ids: Sequence[int]) -> dict[int, Clip]:
+        """Several clips by their ids; those that do not exist are left out.
+
+        Args:
+            clip_ids: At most 500.
+        """
+        with self.database.reading() as connection:
+            rows = connection.execute(sa.select(*LISTED_COLUMNS).where(CLIPS.c.id.in_(list(clip_ids)))).all()
+        return {int(row.id): self._clip(row) for row in rows}
+
     def find_clip(self, filepath: str | Path, start_time: float, end_time: float) -> Clip | None:
         """The clip that ``register_clip`` would replace; None where there is none.
 

@@ -79,8 +79,9 @@ def test_no_bet_wins_in_the_mean() -> None:
     for others in (np.arange(5) / 4, np.array([0.0, 0.0, 0.5, 0.5, 1.0])):
         # Ratings that are exchangeable: each of the six is as likely the last one.
         every = np.append(others, 0.5)
-        won = [np.exp(_bet(0.5, known, every[last], np.delete(every, last))) for last in range(6)]
-        assert np.mean(won, axis=0) == pytest.approx(np.ones(2))
+        strengths = np.array([0.0, 0.3, 0.75])
+        won = [np.exp(_bet(0.5, known, every[last], np.delete(every, last), strengths)[0]) for last in range(6)]
+        assert np.mean(won, axis=0) == pytest.approx(np.ones(3))
 
 
 def test_clips_are_placed_among_their_own_source() -> None:
