@@ -7,7 +7,6 @@ import secrets
 import webbrowser
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from adapters.errors import ConfigError, MissingExtraError
 from adapters.system import storage_error
@@ -95,27 +94,72 @@ def studio(
         serve(opened, ready)
 
 
-def label_launch(data_dir: str | Path, **options: Any) -> None:
+def label_launch(
+    data_dir: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    labels: Sequence[str] | None = None,
+    output: str | Path | None = None,
+    token_file: str | Path | None = None,
+    annotator: str | None = None,
+    on_ready: Callable[[str], object] | None = None,
+) -> None:
     """Start the studio and open it in the browser; the same as ``studio`` with ``open_browser``.
 
     Args:
         data_dir: As for ``studio``.
-        **options: As for ``studio``.
-
-    Raises:
-        AdapterError: As ``studio``.
+        host: As for ``studio``.
+        port: As for ``studio``.
+        labels: As for ``studio``.
+        output: As for ``studio``.
+        token_file: As for ``studio``.
+        annotator: As for ``studio``.
+        on_ready: As for ``studio``.
     """
-    studio(data_dir, **{"open_browser": True, **options})
+    studio(
+        data_dir,
+        host=host,
+        port=port,
+        labels=labels,
+        output=output,
+        token_file=token_file,
+        annotator=annotator,
+        open_browser=True,
+        on_ready=on_ready,
+    )
 
 
-def label_server(data_dir: str | Path, **options: Any) -> None:
+def label_server(
+    data_dir: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    labels: Sequence[str] | None = None,
+    output: str | Path | None = None,
+    token_file: str | Path | None = None,
+    annotator: str | None = None,
+    on_ready: Callable[[str], object] | None = None,
+) -> None:
     """Start the studio; the same as ``studio``.
 
     Args:
         data_dir: As for ``studio``.
-        **options: As for ``studio``.
-
-    Raises:
-        AdapterError: As ``studio``.
+        host: As for ``studio``.
+        port: As for ``studio``.
+        labels: As for ``studio``.
+        output: As for ``studio``.
+        token_file: As for ``studio``.
+        annotator: As for ``studio``.
+        on_ready: As for ``studio``.
     """
-    studio(data_dir, **options)
+    studio(
+        data_dir,
+        host=host,
+        port=port,
+        labels=labels,
+        output=output,
+        token_file=token_file,
+        annotator=annotator,
+        on_ready=on_ready,
+    )
