@@ -101,7 +101,7 @@ def test_a_digest_is_trusted_on_first_use_said_so_and_must_stay(
         trust_first_use(name, "aa")
     assert caplog.text.count("trusted on first use") == 1
     require_first_use(name, "aa")
-    with pytest.raises(WeightsError, match=r"SHA-256 is bb, and aa was found.*first_use\.json"):
+    with pytest.raises(WeightsError, match=r"SHA-256 is bb, but it was.*first_use\.json"):
         require_first_use(name, "bb")
     assert json.loads((tmp_path / "cache" / "first_use.json").read_text()) == {name: "aa"}
     (tmp_path / "cache" / "first_use.json").write_text("[" * 10_000)

