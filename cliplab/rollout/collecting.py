@@ -178,7 +178,7 @@ def _collect_live(
     on_note: OnNote | None,
 ) -> CollectReport:
     """Follow a live source; an example is on the disk before the next window is looked at."""
-    counts = {"predictions": 0, "uncertain": 0, "sampled": 0}
+    predictions, hard, chosen = 0, 0, 0
     # Chance by the time in the source alone would choose the same windows of each day.
     began = f"{time.time():.0f}"
     spec = _spec(adapter, window_seconds)
@@ -187,16 +187,16 @@ def _collect_live(
     for clip in live_clips(source, spec, seconds, on_note or (lambda text: None)):
         [prediction] = adapter.predict([clip])
         prediction = replace(prediction, source=prediction.source or source)
-        counts["predictions"] += 1
+        predictions += 1
         if not rules.hard(prediction):
             continue
-        counts["uncertain"] += 1
+        hard += 1
         if not rules.chosen(replace(prediction, source=f"{began}-{Path(source).name}")):
             continue
-        counts["sampled"] += 1
+        chosen += 1
         row = np.asarray(adapter.embed([clip])[0], np.float64)
         choice.offer(row, _facts(prediction, rules.label, model), partial(encoded, clip))
-    return CollectReport(str(choice.queue.folder), 1, **counts, alike=choice.alike, kept=choice.kept)
+    return CollectReport(str(choice.queue.folder), 1, predictions, hard, chosen, choice.alike, choice.kept)
 
 
 def diverse(rows: FloatArray, limit: int) -> list[int]:

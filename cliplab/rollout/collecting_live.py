@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -52,7 +52,7 @@ def live_clips(source: str, spec: InputSpec, seconds: float | None, on_note: OnN
 
 def _windows(
     video: LiveVideo, spec: InputSpec, stride: float, end: float
-) -> Iterator[tuple[Any, list[tuple[float, UInt8Array]]]]:
+) -> Generator[tuple[Any, list[tuple[float, UInt8Array]]], None, None]:
     """Each window with its frames and their times."""
     assert spec.window_seconds is not None
     length, start = spec.window_seconds, 0.0

@@ -29,23 +29,34 @@ from adapters.system import MAX_DEPTH, parse_json, storage_error, write_bytes_at
 from cliplab.rollout.device.connection import Answer, RegistryConnection
 from cliplab.rollout.device.errors import TooLongError, UnreachableError, UntrustedError
 from cliplab.rollout.device.state import DeviceState
+from cliplab.rollout.device.workflow import (
+    DOCUMENT_BYTES,
+    METADATA,
+    ROLES,
+    ROOT_BYTES,
+    SNAPSHOT_BYTES,
+    TARGETS,
+    TARGETS_BYTES,
+    TIMESTAMP_BYTES,
+    Fetcher,
+    TimedUpdater,
+    keys_of,
+    replaced_keys,
+    signing_time,
+    versions_of,
+)
 
 try:
     from tuf.api import exceptions as tuf_errors
     from tuf.api.metadata import TargetFile
-    from tuf.ngclient import FetcherInterface, Updater, UpdaterConfig
+    from tuf.ngclient import Updater, UpdaterConfig
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "tuf", "device", "a device's client") from error
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
 
-METADATA, TARGETS = "tuf/metadata", "tuf/targets"
 ROOT_NAME = "trusted_root.json"
-# Limits on what an endless answer can fill. Models have the length that is signed for them.
-ROOT_BYTES, TIMESTAMP_BYTES, SNAPSHOT_BYTES, TARGETS_BYTES = 512_000, 16_384, 2_000_000, 5_000_000
-DOCUMENT_BYTES = 2_000_000
-_ROLES = ("root", "timestamp", "snapshot", "targets")
 _FAR_SECONDS = 24 * 3600.0
 # What a registry says where there is no newer root, as python-tuf takes it.
 _NO_ROOT = (403, 404)
@@ -96,7 +107,7 @@ class TrustedRepository:
             return None
         taken = given if given is not None else self._connection.get(f"{METADATA}/1.root.json", ROOT_BYTES).body
         try:
-            Updater(str(self._folder), "", fetcher=_Fetcher(self._connection), bootstrap=taken)
+            Updater(str(self._folder), "", fetcher=Fetcher(self._connection), bootstrap=taken)
         except (tuf_errors.RepositoryError, ValueError) as error:
             raise UntrustedError(
                 f"{root or self._connection.url}: is not a signed root of a registry ({error})."
@@ -122,13 +133,13 @@ class TrustedRepository:
         # After an error the next round takes the whole workflow: it remembers what was seen before the error.
         self._updater, self._timestamp = None, None
         try:
-            updater = _TimedUpdater(
+            updater = TimedUpdater(
                 self._state,
                 str(self._folder),
                 f"{self._connection.url}/{METADATA}/",
                 str(self._folder / "documents"),
                 f"{self._connection.url}/{TARGETS}/",
-                _Fetcher(self._connection, seen),
+                Fetcher(self._connection, seen),
                 UpdaterConfig(
                     root_max_length=ROOT_BYTES,
                     timestamp_max_length=TIMESTAMP_BYTES,
@@ -138,7 +149,7 @@ class TrustedRepository:
                 bootstrap=(self._folder / ROOT_NAME).read_bytes(),
             )
             updater.refresh()
-            versions, keys = _versions(updater), _keys(updater)
+            versions, keys = versions_of(updater), keys_of(updater)
         except tuf_errors.DownloadError as error:
             raise _download_problem(self._connection.url, error) from error
         except (tuf_errors.RepositoryError, ValueError, RecursionError) as error:
@@ -147,9 +158,9 @@ class TrustedRepository:
             raise storage_error(self._folder, error) from error
         self._check_versions(versions, keys)
         changed = versions != self._state.seen_versions
-        if _replaced(self._state, keys, "timestamp"):
+        if replaced_keys(self._state, keys, "timestamp"):
             self._state.forget_evidence()
-        self._state.saw(versions, _signing_time(updater))
+        self._state.saw(versions, signing_time(updater))
         self._state.put("seen_keys", keys)
         answer = seen.get(f"{METADATA}/timestamp.json")
         self._updater, self._timestamp = updater, answer if isinstance(answer, Answer) else None
@@ -326,11 +337,11 @@ class TrustedRepository:
         Versions that a role's former keys signed do not count: who had stolen a key may have signed the highest number
         there is, and new keys are the way out (specification, section 5.3.11). The root's keys sign their own end.
         """
-        rotated = {role for role in _ROLES[1:] if _replaced(self._state, keys, role)}
+        rotated = {role for role in ROLES[1:] if replaced_keys(self._state, keys, role)}
         if rotated & {"snapshot", "targets"}:
             rotated.add("targets")  # the snapshot says which targets are current
         older = [
-            role for role in _ROLES if role not in rotated and versions[role] < self._state.seen_versions.get(role, 0)
+            role for role in ROLES if role not in rotated and versions[role] < self._state.seen_versions.get(role, 0)
         ]
         if older:
             seen = self._state.seen_versions
@@ -370,61 +381,6 @@ class TrustedRepository:
         return text + "Renew them on the registry; if they are already new there, somebody may be blocking updates."
 
 
-class _TimedUpdater(Updater):
-    """python-tuf's workflow with the device's idea of the time, for which it has no setting.
-
-    Without it a clock that is behind accepts what has expired.
-    """
-
-    def __init__(self, state: DeviceState, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self._state = state
-
-    def _load_timestamp(self) -> None:
-        """After the root, before anything that expires. What keys said of the time counts as long as they do."""
-        replaced = _replaced(self._state, _keys(self), "timestamp")
-        now = self._state.clock_now() if replaced else self._state.trusted_now()
-        self._trusted_set.reference_time = datetime.fromtimestamp(now, UTC)
-        super()._load_timestamp()
-
-
-class _Fetcher(FetcherInterface):
-    """python-tuf's requests over the device's own connection.
-
-    Args:
-        connection: To the registry.
-        seen: Answers that came already in this round, by path; receives that of the timestamp.
-    """
-
-    def __init__(
-        self, connection: RegistryConnection, seen: dict[str, Answer | UnreachableError] | None = None
-    ) -> None:
-        self._connection, self._seen = connection, {} if seen is None else seen
-
-    def _fetch(self, url: str) -> Iterator[bytes]:
-        path = url.removeprefix(self._connection.url).lstrip("/")
-        try:
-            if path in self._seen:
-                answer = self._seen[path]
-                if isinstance(answer, UnreachableError):
-                    raise answer
-                yield answer.body
-                return
-            with self._connection.open("GET", path) as response:
-                blocks = []
-                # python-tuf counts the bytes against the limit of the role.
-                for block in self._connection.blocks(response, max(DOCUMENT_BYTES, TARGETS_BYTES) + 1):
-                    blocks.append(block)
-                    yield block
-                if path == f"{METADATA}/timestamp.json":
-                    headers = {name.lower(): value for name, value in response.getheaders()}
-                    self._seen[path] = Answer(response.status, b"".join(blocks), headers)
-        except UnreachableError as error:
-            if error.status is not None:
-                raise tuf_errors.DownloadHTTPError(str(error), error.status) from error
-            raise tuf_errors.DownloadError(str(error)) from error
-
-
 def _continues(response: HTTPResponse, start: int) -> bool:
     return response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
 
@@ -433,37 +389,6 @@ def _consistent_path(info: TargetFile) -> str:
     """Where a target is in a repository of consistent snapshots (specification, section 6.2)."""
     folder, slash, name = info.path.rpartition("/")
     return f"{folder}{slash}{next(iter(info.hashes.values()))}.{name}"
-
-
-def _versions(updater: Updater) -> dict[str, int]:
-    known = updater._trusted_set
-    return {
-        "root": known.root.version,
-        "timestamp": known.timestamp.version,
-        "snapshot": known.snapshot.version,
-        "targets": known.targets.version,
-    }
-
-
-def _keys(updater: Updater) -> dict[str, list[str]]:
-    """The keys of each role, as the newest root names them."""
-    roles = updater._trusted_set.root.roles
-    return {role: sorted(roles[role].keyids) for role in _ROLES}
-
-
-def _replaced(state: DeviceState, keys: Mapping[str, list[str]], role: str) -> bool:
-    """Whether none of the keys that signed for a role when it was last verified still does."""
-    known = state.get("seen_keys").get(role)
-    return isinstance(known, list) and not set(map(str, known)) & set(keys[role])
-
-
-def _signing_time(updater: Updater) -> float | None:
-    """When the timestamp was signed, as it says itself; the field is our registry's, under its signature."""
-    value = updater._trusted_set.timestamp.unrecognized_fields.get("x-cliplab-signed-at")
-    try:
-        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
-    except (ValueError, OverflowError):
-        return None
 
 
 def _download_problem(url: str, error: Exception) -> UnreachableError | UntrustedError:
