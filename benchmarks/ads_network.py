@@ -115,7 +115,7 @@ def breaks_of(network: Any, seen: Observations) -> tuple[tuple[float, float], ..
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measure a small temporal network on real schedules.")
     parser.add_argument("schedules", type=Path, nargs="?")
-    parser.add_argument("--every", type=int, default=1, help="judge one of so many recordings")
+    parser.add_argument("--every", type=int, default=1, help="judge one recording of N")
     parser.add_argument("--steps", type=int, default=300)
     options = parser.parse_args(arguments)
     schedules = read_schedules(options.schedules or ROOT.parent / "shared/media/real/tv_segments.jsonl")

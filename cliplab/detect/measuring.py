@@ -232,7 +232,7 @@ def choose_profile(corrected: Sequence[Corrected], prior: BreakProfile, model: s
         return replace(found, notes=tuple(notes))
     headed = measure_learning(corrected, found.profile if notes else prior, model, lengths=not notes)
     if headed.profile.score_head is None:
-        notes.append("no head was learned: it tells no more of the pictures than the model, or too few are known")
+        notes.append("no head was learned: it would be right no more often than the model, or too little is known")
     elif found.held_out and _order(headed.after) <= _order(found.after):
         notes.append("a head was learned and left out: breaks are no better with it")
     else:

@@ -29,6 +29,7 @@ _DISTANCE_SECONDS = 0.3  # places at one distance in time agree to this
 _PAUSE_SECONDS = {SOUND: 3.0, PICTURE: 6.0}  # the longest pause between two agreements of one stretch
 _LEAST_AGREEMENTS = {SOUND: 6, PICTURE: 4}
 _LEAST_SECONDS = 4.0
+_LEAST_ADVERT_SECONDS = 7.5  # a shot, a jingle or a title that comes again is shorter; 98% of adverts are longer
 _MOST_SECONDS = 100.0
 _APART_SECONDS = 5.0  # nearer than this, a recording agrees with itself because pictures stand still
 _CHUNK = 40_000
@@ -171,13 +172,18 @@ class RepetitionIndex:
             self._base.execute("DELETE FROM wanted")
             pairs = zip(hashes[first : first + _CHUNK].tolist(), times[first : first + _CHUNK].tolist(), strict=True)
             self._base.executemany("INSERT INTO wanted VALUES (?, ?)", pairs)
-            query = (
-                "SELECT w.seconds, m.recording, w.seconds - m.seconds FROM wanted w JOIN mark m "
-                "ON m.kind = ? AND m.hash = w.hash WHERE w.hash NOT IN "
-                "(SELECT hash FROM mark WHERE kind = ? AND hash IN (SELECT hash FROM wanted) "
-                "GROUP BY hash HAVING COUNT(*) > ?)"
+            # CROSS JOIN keeps the order: each wanted hash is looked up in the index. The other way round SQLite
+            # compares all pairs, which takes minutes for a quarter of an hour of sound.
+            self._base.execute(
+                "DELETE FROM wanted WHERE hash IN (SELECT d.hash FROM (SELECT DISTINCT hash FROM wanted) d "
+                "CROSS JOIN mark m ON m.kind = ? AND m.hash = d.hash GROUP BY d.hash HAVING COUNT(*) > ?)",
+                (kind, _COMMON),
             )
-            rows = self._base.execute(query, (kind, kind, _COMMON)).fetchall()
+            rows = self._base.execute(
+                "SELECT w.seconds, m.recording, w.seconds - m.seconds FROM wanted w CROSS JOIN mark m "
+                "ON m.kind = ? AND m.hash = w.hash",
+                (kind,),
+            ).fetchall()
             if rows:
                 found = np.array(rows, np.float64)
                 yield found[:, 0], found[:, 1].astype(np.int64), found[:, 2]
@@ -209,5 +215,5 @@ def _runs(
 def _fill(row: Float32Array, start: float, end: float) -> None:
     """Mark the seconds of a stretch, those that are in it for half at least."""
     first, last = round(start), round(end)
-    if end - start >= _LEAST_SECONDS:
+    if end - start >= _LEAST_ADVERT_SECONDS:
         row[max(first, 0) : max(last, 0)] = 1.0
