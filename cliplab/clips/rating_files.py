@@ -107,6 +107,8 @@ def import_ratings(manager: ClipManager, path: str | Path) -> ImportReport:
         try:
             clip_id, stars = clips.find(row), _whole(row.get("stars"))
             rater, confidence = row.get("rater") or manager.rater, _number(row.get("confidence"))
+            if not isinstance(rater, str):
+                raise ClipError(f"rater must be a name, got {rater!r:.40}")
             key = json.dumps([clip_id, stars, rater, confidence, row.get("rated_at")])
             client = "import " + hashlib.sha256(key.encode()).hexdigest()[:32]
             if store_rating(manager.database, clip_id, stars, rater, confidence, client, 0):

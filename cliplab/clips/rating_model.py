@@ -125,9 +125,9 @@ def read_models(path: Path) -> dict[str, RatingModel]:
             f"{path}: is a pickle, which can run any code, so it is not opened. Train again from the ratings with "
             "cliplab clips train"
         )
+    check_regular_file(path, BundleError)
     _, load = _skops()
     try:
-        check_regular_file(path, BundleError)
         with zipfile.ZipFile(path) as archive:
             size = sum(item.file_size for item in archive.infolist())
         if size > _MOST_BYTES:
