@@ -160,15 +160,15 @@ def problem_of(data: LabelledFeatures) -> Problem:
     """
     items, size = data.features.shape[1:]
     mean, scale = feature_scale(data)
-    rows = (data.features.reshape(-1, size) - mean) * scale
+    rows: Float32Array = (data.features.reshape(-1, size) - mean) * scale
     turn: Float32Array | None = None
     if len(rows) < size:
         # The best weights lie in the span of the rows, where the penalty is the same: fewer numbers to solve for.
         variances, directions = np.linalg.eigh(rows @ rows.T)
         kept = variances > _LEAST_VARIANCE * max(float(variances[-1]), 1e-30)
         lengths = np.sqrt(variances[kept])
-        turn = (directions[:, kept] / lengths).T @ rows
-        rows = np.ascontiguousarray(directions[:, kept] * lengths)
+        turn = np.asarray((directions[:, kept] / lengths).T @ rows, np.float32)
+        rows = np.asarray(directions[:, kept] * lengths, np.float32, order="C")
     shares = _shares(data).astype(np.float32)
     return Problem(rows, np.repeat(data.targets, items, axis=0), shares, mean, scale, turn, data.exclusive)
 
