@@ -7,7 +7,6 @@ import json
 import os
 import tarfile
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from tiny_videos import render_video
 
 from adapters.data import Dataset, Example, ReadOptions, detect_format, export_dataset, lost_in_export, read_dataset
 from adapters.data.examples import PreparedFrames
-from adapters.data.formats.foreign_rows import video_rate
+from adapters.data.formats.frame_ranges import FrameRanges
 from adapters.errors import DatasetError
 
 Fact = tuple[str, tuple[str, ...], float | None, float | None, str | None]
@@ -609,11 +608,8 @@ def test_overlapping_clips_are_in_tiers_of_their_own_and_slots_in_order(tmp_path
     assert sorted(fact[1:4] for fact in read(tmp_path / "c.eaf")) == sorted(((n,), s, e) for n, s, e in spans)
 
 
-@pytest.mark.parametrize("rate", [None, 0.0])
-def test_a_video_without_a_rate_needs_one_where_frames_are_counted(
-    tmp_path: Path, rate: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("adapters.media.probe", lambda path: SimpleNamespace(fps=rate), raising=False)
-    with pytest.raises(DatasetError, match=r"a\.mp4: gives no frame rate.*--frame-rate"):
-        video_rate(tmp_path / "a.mp4", None)
-    assert video_rate(tmp_path / "a.mp4", 12.5) == 12.5
+def test_a_video_that_cannot_be_read_needs_a_rate_where_frames_are_counted(tmp_path: Path) -> None:
+    clip = Example(tmp_path / "a.mp4", ("x",), 2.0, 4.0)
+    with pytest.raises(DatasetError, match=r"a\.mp4.*--frame-rate"):
+        FrameRanges().of(clip)
+    assert FrameRanges(12.5).of(clip) == (25, 50)
