@@ -80,7 +80,7 @@ def test_native_and_recommended(model_id: str, size: int, frames: int, fps: floa
         ({"sampling": "rate", "window_seconds": 3}, '"window_seconds" is 3'),
         ({"memory_seconds": 5}, '"memory_seconds" is only for model_mode "stream"'),
         ({"train_batch_norm": True}, '"train_batch_norm" is not offered'),
-        ({"variant": "int8"}, '"variant" "int8" goes with'),
+        ({"variant": "int8"}, '"variant" "int8" requires'),
         ({"model_mode": "stream", "device": "gpu"}, '"device" "gpu" is only for model_mode "base"'),
     ],
 )
@@ -93,7 +93,7 @@ def test_bad_configs(keys: dict[str, Any], expected: str) -> None:
 def test_too_few_frames_is_an_error_and_more_are_thinned() -> None:
     model = movinet("movinet_a0_base")
     clip = render_clip(model.input_spec)
-    with pytest.raises(AdapterError, match="3 frames were given and the model takes 4"):
+    with pytest.raises(AdapterError, match="3 frames were given, but the model takes 4"):
         model.items(Clip(clip.frames[:3], clip.times[:3], clip.source, clip.start, clip.end))
     doubled = Clip(clip.frames.repeat(2, axis=0), clip.times.repeat(2), clip.source, clip.start, clip.end)
     np.testing.assert_array_equal(model.items(doubled), model.items(clip))
@@ -184,7 +184,7 @@ def test_published_weights_are_right_on_the_labelled_clips(shared: Path) -> None
 
 
 def test_stream_weights_into_base_is_an_error(shared: Path) -> None:
-    with pytest.raises(ConfigError, match=r'a published int8 model, goes with .* got "a0" and "base"'):
+    with pytest.raises(ConfigError, match=r'a published int8 model, requires .* got "a0" and "base"'):
         open_model("movinet_a0_base", published(shared))
     model = open_model("movinet_a0_base", published(shared, variant="float"))
     with pytest.raises(WeightsError, match="int8"):

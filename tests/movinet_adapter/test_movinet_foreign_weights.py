@@ -64,7 +64,7 @@ def test_a_checkpoint_of_other_classes_predicts_them(checkpoint: Path, values: V
 
 
 def test_the_number_of_classes_is_told_where_labels_do_not_fit(checkpoint: Path) -> None:
-    with pytest.raises(AdapterError, match="4 outputs where there are 2 labels"):
+    with pytest.raises(AdapterError, match="4 outputs, but there are 2 labels"):
         model(checkpoint, labels=["a", "b"]).embed([])
     with pytest.raises(WeightsError, match=r"classifier of 4 classes.*label file"):
         model(checkpoint).embed([])

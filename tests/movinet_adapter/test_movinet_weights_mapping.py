@@ -130,7 +130,7 @@ def test_paths_that_are_no_weights_are_named(tmp_path: Path) -> None:
         resolve("kinetics600")
     with pytest.raises(WeightsError, match=r"is not a bundle .* a SavedModel .* or a folder of checkpoints"):
         resolve(tmp_path / "empty")
-    with pytest.raises(WeightsError, match="is a text that begins with 'HDF'"):
+    with pytest.raises(WeightsError, match="is text that begins with 'HDF'"):
         resolve(tmp_path / "weights.h5")
 
 

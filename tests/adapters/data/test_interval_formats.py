@@ -144,7 +144,7 @@ def test_cue_tags_of_a_playlist(tmp_path: Path, tags: str, expected: list[tuple[
     head = "#EXTM3U\n#EXT-X-PROGRAM-DATE-TIME:2026-01-01T00:00:00.000Z\n#EXTINF:10,\na.ts\n"
     found = read(tmp_path, "a.m3u8", f"{head}{tags}\n#EXTINF:30,\nb.ts\n")
     assert times(found) == expected
-    assert not any("lie within others" in note for note in found.notes)
+    assert not any("overlap others" in note for note in found.notes)
 
 
 def test_breaks_of_cues_that_overlap_are_one_and_said(tmp_path: Path) -> None:
@@ -156,8 +156,8 @@ def test_breaks_of_cues_that_overlap_are_one_and_said(tmp_path: Path) -> None:
     cues = cue("a", 5, 20.0) + cue("b", 10, 5.0) + cue("c", 20, 12.5) + cue("d", 40, 5.0)
     found = read(tmp_path, "a.m3u8", f"{head}{cues}#EXTINF:60,\na.ts\n")
     assert times(found) == [("ad", 5, 32.5), ("ad", 40, 45)]
-    assert [note for note in found.notes if "lie within others" in note] == [
-        "2 breaks lie within others and became one with them"
+    assert [note for note in found.notes if "overlap others" in note] == [
+        "2 breaks overlap others and were merged with them"
     ]
 
 
@@ -242,7 +242,7 @@ def test_many_intervals_that_are_cut_are_not_all_listed(tmp_path: Path) -> None:
     assert len(found.intervals) == 40
     cut = [note for note in found.notes if "ends after the video" in note]
     assert len(cut) == 20
-    assert found.notes.count("further intervals were changed likewise") == 1
+    assert found.notes.count("more intervals were changed in the same way") == 1
 
 
 def test_chapters_without_a_time_base_count_nanoseconds(tmp_path: Path) -> None:

@@ -231,7 +231,7 @@ def test_only_the_configured_host_is_asked(http: httpx.Client) -> None:
     [
         (b"[]", "must be a JSON object"),
         (b"{", "is not JSON"),
-        ({}, "a labelling config (XML text) is needed"),
+        ({}, "a labelling config (XML text)"),
         ({"label_config": "<View>"}, "is not XML"),
         ({"label_config": '<!DOCTYPE x [<!ENTITY a "b">]><View/>'}, "without <!"),
         ({"label_config": "<View><Video name='v' value='$v'/></View>"}, "no Choices and no TimelineLabels"),
@@ -540,7 +540,7 @@ def test_a_decoder_that_dies_costs_one_task(folder: Path) -> None:
         asking.start()
         os.kill(until(reading, every=0.001)[0], signal.SIGSEGV)
         asking.join(PATIENT)
-        assert "long.mp4: ended its decoder" in found[0]["error"]
+        assert "long.mp4: crashed its decoder" in found[0]["error"]
         assert found[1]["result"]
         warm = httpx.post(f"{host.url}/predict", json=predict_request("warm.mp4"), timeout=PATIENT).json()
         assert warm["results"] == found[1:]

@@ -206,7 +206,7 @@ def test_a_model_of_frames_is_trained_where_the_videos_have_gone(labels: Path, t
     command = ["train", SMALL_NETWORK, str(there), "--json", *settings]
     result = cli(*command, "--output", tmp_path / "model")
     assert result.exit_code == 0, result.output
-    assert "clips: 8 train, 2 validation; of 10 the video is gone and the prepared frames are read" in result.stderr
+    assert "clips: 8 train, 2 validation; for 10 the video is missing and the prepared frames are used" in result.stderr
     assert json.loads(result.stdout)["decoded_clips"] == 8 * 2 + 2
     lost = next(item for item in read_dataset(there).examples if item.split == "train")
     assert lost.frames is not None

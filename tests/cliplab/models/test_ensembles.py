@@ -121,7 +121,7 @@ def test_other_labels_a_full_output_and_keys_beside(folder: Path, tmp_path: Path
     (folder / "ensemble.yaml").write_text(TEXT + "epochs: 5\n")
     ensemble(folder / "ensemble.yaml", tmp_path / "out", overrides={"threshold": 0.4}, on_note=notes.append)
     assert open_model(tmp_path / "out").config["threshold"] == 0.4
-    assert notes == [f'{folder / "ensemble.yaml"}: only "ensemble" is used, and not epochs']
+    assert notes == [f'{folder / "ensemble.yaml"}: only "ensemble" is used; epochs ignored']
     with pytest.raises(StorageError, match="--force"):
         ensemble(folder / "ensemble.yaml", tmp_path / "out")
     ensemble(folder / "ensemble.yaml", tmp_path / "out", overrides={"voting": "mean", "weights": None}, force=True)

@@ -205,7 +205,7 @@ def test_weights_alone_labels_and_other_outputs(network: Any, file: Path, tmp_pa
     network.save_weights(tmp_path / "w.h5")
     with pytest.raises(WeightsError, match="holds only weights, not the layers"):
         convert(tmp_path / "w.h5", tmp_path / "x.tflite", overrides={"labels": ["a", "b"]})
-    with pytest.raises(ConfigError, match="does not say what its 1 outputs mean"):
+    with pytest.raises(ConfigError, match="does not say what its 1 output"):
         convert(file, tmp_path / "x.tflite")
     with pytest.raises(ConfigError, match=r"converted to X\.tflite"):
         convert(file, tmp_path / "x.pth", overrides={"labels": ["a", "b"]})

