@@ -133,7 +133,7 @@ def test_the_best_classes_as_tritons_classification_gives_them(served: Served, b
 
 def test_errors_reach_tritonclient_as_errors(served: Served) -> None:
     triton = client.InferenceServerClient(served.url.removeprefix("http://"))
-    with pytest.raises(client.InferenceServerException, match="there is no model 'nobody'; served are: tiny, other"):
+    with pytest.raises(client.InferenceServerException, match="there is no model 'nobody'; served models: tiny, other"):
         triton.infer("nobody", [tensor(frames())])
     wrong = client.InferInput("frames", [1, 1, 2, 2, 3], "FP32")
     wrong.set_data_from_numpy(np.zeros((1, 1, 2, 2, 3), np.float32))

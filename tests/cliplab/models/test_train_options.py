@@ -56,7 +56,7 @@ def test_short_options_device_and_epochs(tmp_path: Path) -> None:
 def test_a_key_given_twice_is_refused(tmp_path: Path) -> None:
     result = train(tmp_path, tmp_path / "out", "--epochs", 2, "--set", "num_epochs=3")
     assert result.exit_code == 2
-    assert "--epochs is short for --set num_epochs=..., got both" in result.stderr
+    assert "--epochs is short for --set num_epochs=..., but both are given" in result.stderr
 
 
 def fit(folder: Path, batch_size: int, failure: BaseException | None, inside: bool = False) -> None:
