@@ -121,9 +121,12 @@ def import_tensorflow() -> Any:
     Raises:
         MissingExtraError: TensorFlow is not installed.
     """
-    known = sys.modules.get("tensorflow") is not None  # None: whoever runs this has barred it
+    known = sys.modules.get("tensorflow")  # None: whoever runs this has barred it
+    # Once it is there nothing is called, since this is called in functions that TensorFlow traces.
+    if known is not None and not getattr(known.__spec__, "_initializing", False):
+        return known
     tensorflow = _import("tensorflow")
-    if known:
+    if known is not None:  # another thread had begun to import it
         return tensorflow
     # On Python 3.13 each trace of a function raises hundreds of them, which a notebook shows.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"gast\.")

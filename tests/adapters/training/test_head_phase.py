@@ -178,7 +178,7 @@ def test_a_cross_validation_checks_gates_of_cost_where_there_is_a_program(
     gates = {"max_size_bytes": 1, "max_latency_ms": 1e6, "min_accuracy": 0.0}
     found = evaluate(solved.path, write_data(), overrides={"gates": gates}, cross_validate="folds")
     assert found.report.size_bytes is not None
-    assert found.failures == (f"size_bytes {found.report.size_bytes:.6g} is over max_size_bytes 1.",)
+    assert found.failures == (f"size_bytes {found.report.size_bytes:.6g} is above max_size_bytes 1.",)
     config = evaluate(SMALL_NETWORK, write_data(), overrides={**SMALL, "gates": gates}, cross_validate="folds")
     assert (config.failures, config.report.size_bytes) == ((), None)
     [unchecked] = [note for note in config.notes if "not checked" in note]
