@@ -258,7 +258,7 @@ def test_a_stream_that_is_gone_leaves_nothing_behind(program: StreamProgram) -> 
 def test_wrong_frames_states_and_files_are_refused(program: StreamProgram, tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=rf"takes float32 \[T, {SIZE}, {SIZE}, 3\] but received uint8"):
         program.open().advance(clip(1))  # type: ignore[arg-type] # the point
-    with pytest.raises(BundleError, match=r"was given float32 \[1, 8, 8, 3\]"):
+    with pytest.raises(BundleError, match=r"but received float32 \[1, 8, 8, 3\]"):
         program.open().advance(np.zeros((1, 8, 8, 3), np.float32))
     states = program.initial_states()
     name = next(iter(states))
