@@ -80,6 +80,6 @@ def raise_failures(failures: Mapping[str, str], count: int, what: str) -> None:
         AdapterError: Items failed; the message has the reason of each.
     """
     if failures:
-        rest = f"the other {count - len(failures)} were. " if len(failures) < count else ""
+        rest = f"; the other {count - len(failures)} were" if len(failures) < count else ""
         lines = "\n  ".join(failures.values())
-        raise AdapterError(f"{len(failures)} of {count} items could not be {what}; {rest}The reasons:\n  {lines}")
+        raise AdapterError(f"{len(failures)} of {count} items could not be {what}{rest}. The reasons:\n  {lines}")

@@ -110,7 +110,7 @@ def test_three_groups_are_enough_and_fewer_are_named() -> None:
     counts = Counter(item.split for item in split_dataset(dataset(*groups)) if item.label == "ad")
     assert set(counts) == set(SPLITS)
     message = (
-        r"class 'ad' has 2 groups to deal \('ad1', 'ad2'; 8 clips in all\) and 3 splits without it.*needs 3 groups"
+        r"class 'ad' has 2 groups to assign \('ad1', 'ad2'; 8 clips in all\) and 3 splits lack it.*needs 3 groups"
     )
     with pytest.raises(DatasetError, match=message):
         split_dataset(dataset(*groups[1:]))
@@ -219,7 +219,7 @@ def test_a_split_that_holds_a_class_already_needs_none_of_it() -> None:
     first, second, third = data.examples
     done = replace(data, examples=(replace(first, split="train"), replace(second, split="test"), third))
     assert [item.split for item in split_dataset(done)] == ["train", "test", "validation"]
-    with pytest.raises(DatasetError, match=r"1 group to deal .* 2 splits without it \(validation, test\)"):
+    with pytest.raises(DatasetError, match=r"1 group to assign .* 2 splits lack it \(validation, test\)"):
         split_dataset(replace(data, examples=(replace(first, split="train"), replace(second, split="train"), third)))
 
 

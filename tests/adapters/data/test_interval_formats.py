@@ -213,7 +213,7 @@ def test_damaged_and_deep_xml_is_refused_with_its_line(tmp_path: Path) -> None:
         read(tmp_path, "a.xml", "<Chapters>" + "<a>" * 10_000)
     write(tmp_path / "b.xml", "")
     (tmp_path / "b.xml").write_bytes(b"<Chapters>\xff\xfe</Chapters>")
-    with pytest.raises(DatasetError, match="not XML"):
+    with pytest.raises(DatasetError, match="not valid XML"):
         read_intervals(tmp_path / "b.xml")
 
 
@@ -240,7 +240,7 @@ def test_what_lies_past_the_end_is_cut_or_left_out_and_said(tmp_path: Path) -> N
 def test_many_intervals_that_are_cut_are_not_all_listed(tmp_path: Path) -> None:
     found = read(tmp_path, "a.edl", "1 99 3\n" * 40, duration_seconds=10)
     assert len(found.intervals) == 40
-    cut = [note for note in found.notes if "ends after the video" in note]
+    cut = [note for note in found.notes if "ends after the end of the video" in note]
     assert len(cut) == 20
     assert found.notes.count("more intervals were changed in the same way") == 1
 

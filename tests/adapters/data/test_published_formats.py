@@ -33,7 +33,7 @@ def test_a_cvat_project_names_the_video_of_each_track_by_its_task(tmp_path: Path
     assert facts(made) == [("a.mp4", ("ad",), 1, 2.5, "train"), ("b.mp4", ("ad",), 0, 3, "validation")]
     assert made.labels == ("ad", "never")
     unnamed = CVAT_PROJECT.replace("<source>b.mp4</source>", "")
-    with pytest.raises(DatasetError, match="names no video"):
+    with pytest.raises(DatasetError, match="does not say which video"):
         read_dataset(write(tmp_path / "annotations.xml", unnamed), options=ReadOptions(frame_rate=10))
 
 

@@ -226,8 +226,8 @@ def test_gates_say_which_failed_with_the_figures() -> None:
     report = example_report(latency_ms=60.5, size_bytes=5_000_000)
     gates = {"min_precision": 0.95, "min_recall": 0.75, "max_latency_ms": 50, "max_size_bytes": 5_000_000}
     assert check_gates(report, gates) == [
-        "precision 0.75 is under min_precision 0.95.",
-        "latency_ms 60.5 is over max_latency_ms 50.",
+        "precision 0.75 is below min_precision 0.95.",
+        "latency_ms 60.5 is above max_latency_ms 50.",
     ]
     assert check_gates(report, {}) == []
 
@@ -242,8 +242,8 @@ def test_every_gate_can_fail_and_can_pass() -> None:
 def test_undefined_and_unmeasured_figures_fail_their_gates() -> None:
     report = evaluate(binary([0.9]), [1], BINARY, positive_label="ad")
     assert check_gates(report, {"min_roc_auc": 0.0, "max_latency_ms": 50}) == [
-        "roc_auc is undefined on these clips, and min_roc_auc asks for 0.",
-        "latency_ms was not measured, and max_latency_ms asks for 50.",
+        "roc_auc is undefined on these clips; min_roc_auc requires 0.",
+        "latency_ms was not measured; max_latency_ms requires 50.",
     ]
 
 
@@ -308,7 +308,7 @@ def test_the_example_in_the_docs_runs(tmp_path: Path, capsys: pytest.CaptureFixt
     text = (ROOT / "docs" / "evaluation.md").read_text(encoding="utf-8")
     code = text.split("```python\n", 1)[1].split("```", 1)[0].replace('"evaluation/"', repr(str(tmp_path)))
     exec(code, {})
-    assert capsys.readouterr().out == "precision 0.5 is under min_precision 0.95.\n"
+    assert capsys.readouterr().out == "precision 0.5 is below min_precision 0.95.\n"
 
 
 def test_a_class_without_clips_counts_and_passes_no_gate() -> None:

@@ -228,7 +228,7 @@ def test_a_figure_at_its_gate_passes_and_one_beyond_fails(name: str) -> None:
     (failure,) = check_gates(report, {name: figure + sign * 1e-3})
     assert measure in failure
     assert name in failure
-    assert ("under" if sign > 0 else "over") in failure
+    assert ("below" if sign > 0 else "above") in failure
 
 
 def test_what_was_measured_is_in_the_report() -> None:

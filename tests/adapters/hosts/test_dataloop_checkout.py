@@ -117,7 +117,7 @@ def test_another_package_that_was_imported_before_is_named(
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
     assert last.startswith(
-        f"ImportError: the package 'adapters' of this app is at {checkout / 'adapters'}, and {foreign}"
+        f"ImportError: the package 'adapters' of this app is at {checkout / 'adapters'}, but {foreign}"
     )
     assert "pip uninstall adapters" in last
 

@@ -177,7 +177,7 @@ def test_a_part_of_the_annotations_that_is_refused_is_reported(world: World, tmp
     add_video(world, "/long.mp4", render_long(tmp_path / "long.mp4", ["warm", "cold"] * 60), fps=25)
     adapter = runner(world, world.add_model("tiny", {**TINY, "window_seconds": 60}))
     world.gateway.faults.fail("POST", f"{world.items['/long.mp4']}/annotations", times=1)
-    with pytest.raises(Exception, match=r"/long\.mp4 .*took \d+ of its 120"):
+    with pytest.raises(Exception, match=r"/long\.mp4 .*accepted \d+ of its 120"):
         adapter.predict_items(items=world.get(["/long.mp4"]))
 
 

@@ -175,7 +175,7 @@ def test_bad_items_are_named_and_the_others_are_predicted(videos: list[Path], tm
     assert "cannot be downloaded: " in failures["missing"]
     assert "not a video" in failures["notes"]
     assert not any("dataloop_items_" in reason for reason in failures.values()), "the temporary file says nothing"
-    with pytest.raises(AdapterError, match="5 of 7 items could not be predicted; the other 2 are") as caught:
+    with pytest.raises(AdapterError, match="5 of 7 items could not be predicted; the other 2 were") as caught:
         adapter.predict(batch)
     assert all(f"(item {key}): " in str(caught.value) for key in failures)
 

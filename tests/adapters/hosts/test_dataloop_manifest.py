@@ -247,7 +247,7 @@ def test_the_platforms_keys_are_those_that_dtlpy_reads() -> None:
         (lambda m: m["components"]["models"][0].update(moduleName="cliplab-tiny"), "moduleName 'cliplab-tiny' is not"),
         (
             lambda m: m["components"]["models"].append(m["components"]["models"][0]),
-            "'movinet-base' is there twice",
+            "'movinet-base' occurs twice",
         ),
         (lambda m: m["components"]["modules"][0].update(computeConfig="none"), "computeConfig 'none' is not listed"),
         (

@@ -68,4 +68,4 @@ def test_gates_judge_breaks() -> None:
     report = measure_breaks([RecordingBreaks(((0, 10),), ((0, 10), (50, 60)), 100.0)])
     failures = _gate_failures(report, {"min_precision": 0.95, "min_recall": 0.9, "max_size_bytes": 1})
     assert len(failures) == 1
-    assert "recall 0.5 is under min_recall 0.9" in failures[0]
+    assert "recall 0.5 is below min_recall 0.9" in failures[0]

@@ -93,7 +93,7 @@ def test_the_figures_that_training_kept_of_its_clips_stand_in_for_held_out_ones(
     ran = cli("evaluate", model, path, "--trust-adapter", TRUST[0], "--output", tmp_path / "out", "--json", code=1)
     found = json.loads(ran.stdout)
     assert (found["split"], found["accuracy"], found["clips"]) == ("out_of_fold", pytest.approx(5 / 6, abs=1e-6), 6)
-    assert found["gate_failures"] == ["accuracy 0.833333 is under min_accuracy 0.9."]
+    assert found["gate_failures"] == ["accuracy 0.833333 is below min_accuracy 0.9."]
     assert (tmp_path / "out" / "reliability.png").is_file()
     other = evaluate(model, data("train", "train", "test"), trust_adapters=TRUST)
     assert (other.split, other.report.clips) == ("test", 2)

@@ -244,7 +244,7 @@ def test_promotion_asks_the_gates_and_force_keeps_its_reason(tmp_path: Path) -> 
     place = str(tmp_path / "r")
     make_registry(tmp_path / "r").close()
     put(place, tmp_path, "1.0.0", gates={"min_precision": 0.95}, metrics=evaluation(tmp_path, 0.9))
-    with pytest.raises(PromotionRefusedError, match=r"precision 0.9 is under min_precision 0.95"):
+    with pytest.raises(PromotionRefusedError, match=r"precision 0.9 is below min_precision 0.95"):
         registry_promote(NAME, "1.0.0", "staging", registry=place, trust_adapters=TRUSTED)
     with pytest.raises(ConfigError, match="needs a reason"):
         registry_promote(NAME, "1.0.0", "staging", registry=place, trust_adapters=TRUSTED, force=True)
