@@ -179,7 +179,7 @@ def compare(
     if (kept + (measured.near_ties if allow_near_ties else 0)) / clips < min_agreement:
         raise ConversionError(
             f"{output_path}: the {quantize!r} program gives the same top label as its source on {kept} of {clips} "
-            f"clips ({clip_origin}), {kept / clips:.3f}, at least {min_agreement:g} is required; the largest "
+            f"clips ({clip_origin}), {kept / clips:.3f}; at least {min_agreement:g} is required; the largest "
             f'score difference is {difference:.4f}. {_other_ways(quantize)}, or lower "min_agreement".'
         )
     return ConversionReport(

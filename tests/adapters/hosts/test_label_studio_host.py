@@ -495,7 +495,7 @@ def test_a_training_that_is_killed_has_failed_and_another_may_begin(
     studio.exports[7] = [annotated(1, "warm.mp4", labelled("ad", 1, 8))]
     trainer.start(7, CONFIG)
     assert trainer.process.wait(PATIENT) == 1
-    assert "task 1: is labelled 'ad', which 'videoLabels' no longer has" in trainer.state()["error"]
+    assert "task 1: is labelled 'ad', but 'videoLabels' no longer has this value" in trainer.state()["error"]
 
 
 def test_a_request_ends_while_its_segments_are_computed() -> None:

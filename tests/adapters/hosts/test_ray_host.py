@@ -123,7 +123,7 @@ def test_what_cannot_be_is_said(folder: Path) -> None:
     predictor = ray_host.VideoPredictor(folder / "bundle")
     with pytest.raises(ConfigError, match=r"no column 'path'; its columns: video\. "):
         predictor({"video": ["a.mp4"]})
-    with pytest.raises(ConfigError, match="a column 'error' already"):
+    with pytest.raises(ConfigError, match="already has a column 'error'"):
         predictor({"path": ["a.mp4"], "error": [""]})
     with pytest.raises(ConfigError, match="top_k must be at least 1"):
         ray_host.VideoPredictor(folder / "bundle", top_k=0)

@@ -128,7 +128,7 @@ def test_timeline_grid() -> None:
         ({"smoothing_seconds": -1}, "smoothing_seconds must be seconds >= 0"),
         ({"min_segment_seconds": float("nan")}, "min_segment_seconds must be seconds"),
         ({"step_seconds": 0}, "step_seconds must be above 0"),
-        ({"step_seconds": 1e-9}, "more than 2,000,000 cells"),
+        ({"step_seconds": 1e-9}, "more than 2,000,000 steps"),
     ],
 )
 def test_values_that_are_not_allowed(arguments: dict, message: str) -> None:
