@@ -172,7 +172,7 @@ def test_errors_name_the_file_and_the_way_out(program: bytes, described: bytes, 
     text.write_text("version https://git-lfs.github.com/spec/v1\n")
     cases = {
         foreign: r"foreign\.tflite: is a \.tflite that does not describe itself.*cliplab convert",
-        cut: rf"cut\.tflite: is truncated: its program has {len(program) - 100} bytes, {len(program)} were written",
+        cut: rf"cut\.tflite: is truncated: its program has {len(program) - 100} bytes; {len(program)} were written",
         text: r"text\.tflite: is not a TFLite model",
         tmp_path / "none.tflite": r"none\.tflite: cannot be read \(No such file",
         tmp_path: "is a folder",

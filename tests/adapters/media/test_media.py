@@ -172,9 +172,9 @@ def test_a_cut_short_file_says_so_and_gives_what_there_is(tmp_path: Path) -> Non
     with open_video(cut) as video:
         clips = list(video.clips(spec(4, window_seconds=1.0)))
         assert 2 <= len(clips) < 8  # no window is made of a frame that only lasts on
-        assert any("of 8.00 s declared" in text for text in video.warnings)
+        assert any("8.00 s are declared" in text for text in video.warnings)
         assert all(numbers(clip)[0] >= clip.start * 25 - 1 for clip in clips)
-        with pytest.raises(MediaError, match=r"the range has no frames: the video ends at .* of 8.00 s declared"):
+        with pytest.raises(MediaError, match=r"the range has no frames: the video ends at .* 8.00 s are declared"):
             video.clip(spec(4), 7.0, 8.0)
 
 

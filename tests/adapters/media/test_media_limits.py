@@ -63,7 +63,7 @@ def test_a_frame_that_grows_on_the_way_is_not_decoded(tmp_path: Path) -> None:
 
 
 def test_a_shape_that_scaling_would_blow_up_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(MediaError, match="4096x16, a shape over 20:1"):
+    with pytest.raises(MediaError, match="4096x16, an aspect ratio above 20:1"):
         open_video(flat_video(tmp_path / "line.mp4", 4096, 16), limits=LIMITS)
 
 

@@ -64,7 +64,7 @@ def test_another_codec_is_encoded_again_and_said(tmp_path, name, codec):
     source = write_numbered(tmp_path / name, 60, codec=codec, gop=20, options=options)
     notes = copy_parts(source, [(0.4, 1.2), (2.0, 9.0)], tmp_path / "b.mp4")
     assert [number for _, number in numbers(tmp_path / "b.mp4")] == [*range(10, 30), *range(50, 60)]
-    assert any("encoded again" in note for note in notes)
+    assert any("re-encoded" in note for note in notes)
 
 
 def test_sound_stays_in_step(tmp_path):
