@@ -94,7 +94,7 @@ def test_of_a_model_and_its_average_the_average_is_taken_and_it_is_said() -> Non
     averaged = {f"module.{name}": value for name, value in other.items()} | {"n_averaged": np.array(5, "<i8")}
     found = read_state_dict(_Tensors(True).file({"model": SMALL, "model_ema": averaged}), on_note=notes.append)
     np.testing.assert_array_equal(found["module.conv1.weight"], other["conv1.weight"])
-    assert "'model_ema' was taken" in notes[0]
+    assert "'model_ema' is used" in notes[0]
     assert "'model'" in notes[0]
 
 

@@ -250,7 +250,7 @@ def test_a_config_that_cannot_be(config: dict[str, Any], message: str) -> None:
 def test_members_that_do_not_go_together(tmp_path: Path) -> None:
     one = tiny(tmp_path, "one")
     other = tiny(tmp_path, "other", labels=["highlight", "boring"])
-    with pytest.raises(ConfigError, match=r"other' knows other labels .*no 'normal' and it has 'boring' besides"):
+    with pytest.raises(ConfigError, match=r"other' has other labels .*'normal' missing and 'boring' extra"):
         _ = ensemble(one, other).labels
     with pytest.raises(ConfigError, match=r"one' knows other labels than \"labels\" of the config"):
         _ = ensemble(one, tiny(tmp_path, "same"), labels=["highlight", "boring"]).input_spec

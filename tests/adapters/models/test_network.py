@@ -164,7 +164,7 @@ def test_unfit_weights_are_named_and_change_nothing(small: Any) -> None:
         assign(small, short)
     with pytest.raises(WeightsError, match=r"'head_conv/kernle' .*nearest is 'head_conv/kernel'"):
         assign(small, {**good, "head_conv/kernle": good["head_conv/kernel"]})
-    with pytest.raises(WeightsError, match=r"'stem_bn/beta' is \[32\] but the weights have \[31\]"):
+    with pytest.raises(WeightsError, match=r"'stem_bn/beta' is \[32\], but the weights have \[31\]"):
         assign(small, {**good, "stem_bn/beta": np.zeros(31, np.float32)})
     with pytest.raises(WeightsError, match=r"'stem_bn/beta' hold values that are not finite"):
         assign(small, {**good, "stem_bn/beta": np.full(32, np.nan, np.float32)})
