@@ -51,5 +51,5 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: py
     def make() -> bytes:
         raise AssertionError("a program was made, which takes long, and has no place")
 
-    with pytest.raises(StorageError, match="Set CLIPLAB_CACHE to a folder"):
+    with pytest.raises(StorageError, match="Set CLIPLAB_CACHE to a writable folder"):
         get_or_make({"program": "any"}, make)

@@ -67,7 +67,7 @@ def test_the_seeds_commands_with_their_tables(place: Path) -> None:
     lineage = cli("registry", "lineage", "base-ad-detector", env=env, code=0).stdout
     assert "follows: 1.0.0" in lineage
     assert "1 of 1 keys sign" in cli("registry", "keys", env=env, code=0).stdout
-    assert "unchanged" in cli("registry", "publish", env=env, code=0).stdout
+    assert "nothing changes" in cli("registry", "publish", env=env, code=0).stdout
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_each_source_has_one_arm_for_good(models: Path) -> None:
     arms = [test.arm(f"{n}.mp4") for n in range(2000)]
     assert 0.26 < arms.count("b") / 2000 < 0.34
     assert arms == [read_ab(models).arm(f"{n}.mp4") for n in range(2000)]  # type: ignore[union-attr]
-    with pytest.raises(ConfigError, match="under way"):
+    with pytest.raises(ConfigError, match="already running"):
         start_ab(models, models.parents[1] / "other.skops")
 
 
@@ -118,7 +118,7 @@ def test_the_commands(models: Path, tmp_path: Path) -> None:
     assert "share of 4 and 5 stars" in shown.output
     found = json.loads(cli("clips", "ab-status", "--db", tmp_path / "clips.db", *model, "--json").stdout)
     assert found["arms"]["b"]["spearman"] < 0
-    assert "version A serves now" in cli("clips", "ab-stop", "--keep", "a", *model).output
+    assert "version A is in use now" in cli("clips", "ab-stop", "--keep", "a", *model).output
     assert cli("clips", "ab-stop", *model).exit_code == 1
 
 

@@ -64,7 +64,7 @@ def test_a_dry_run_of_tar_files_writes_no_video(tmp_path: Path) -> None:
     report = dataset_import(str(shards), tmp_path / "out", videos=videos, dry_run=True)
     assert report.stats["clips"] == 2
     assert not any("no such file" in problem for problem in report.problems)
-    assert any("writes 2 videos" in note for note in report.notes)
+    assert any("will write 2 videos" in note for note in report.notes)
     assert not videos.exists()
     assert not (tmp_path / "out").exists()
 

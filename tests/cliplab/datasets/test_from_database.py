@@ -74,7 +74,7 @@ def test_missing_and_repeated_files_are_named(database: Path, tmp_path: Path) ->
         manager.rate_clip(manager.register_clip("0.mp4", 50, 51, 0.5, "video", {}), 5)
     report = dataset_from_db(database, tmp_path / "out")
     assert report.clips == {"trick": 1, "non-trick": 2}
-    assert sorted(text.split(": ")[1] for text in report.missing) == ["is named twice", "there is no such file"]
+    assert sorted(text.split(": ")[1] for text in report.missing) == ["occurs twice", "there is no such file"]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_what_is_not_allowed(database: Path, tmp_path: Path, options: Any, error
         ("SELECT 1; DELETE FROM clips", "one SELECT"),
         ("WITH x AS (SELECT 1) DELETE FROM clips", "query failed"),
         ("SELECT nothing FROM nowhere", "query failed"),
-        ("SELECT rating FROM clips", "names the clip's file"),
+        ("SELECT rating FROM clips", "column with the clip's file"),
     ],
 )
 def test_a_query_that_is_no_query(database: Path, tmp_path: Path, sql: str, said: str) -> None:

@@ -117,7 +117,7 @@ def test_a_change_of_size_and_joined_recordings_are_passed_over(model: Path, vid
     done = cli("stream", model, "-", stdin=videos["small"].read_bytes() + videos["large"].read_bytes(), process=True)
     assert done.exit_code == 0, done.stderr
     assert [row["time"] for row in lines(done.stdout)] == pytest.approx(np.arange(20) / 5)
-    assert done.stderr.splitlines() == ["note: -: frames are 96x96 from here on, before 64x64"]
+    assert done.stderr.splitlines() == ["note: -: frames are 96x96 from here on; before, they were 64x64"]
 
 
 def test_damaged_packets_are_told_and_passed_over(model: Path, tmp_path: Path) -> None:
