@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -114,7 +115,9 @@ class NetworkAdapter(BaseModelAdapter):
         """
 
     def require_weights(self) -> None:
-        if not self.trained and self.config["weights"] != "random":
+        weights = str(self.config["weights"])
+        # A file that is there is read once the labels are known: without a classifier it is for training alone.
+        if not self.trained and weights != "random" and not os.path.exists(os.path.expanduser(weights)):
             self.pretrained()
 
     def __init__(self, config: Mapping[str, Any], *, explicit: bool = False) -> None:

@@ -109,9 +109,7 @@ def test_three_groups_are_enough_and_fewer_are_named() -> None:
     groups = [(f"ad{i}", ["ad"] * 4) for i in range(3)] + [(f"c{i}", ["content"]) for i in range(9)]
     counts = Counter(item.split for item in split_dataset(dataset(*groups)) if item.label == "ad")
     assert set(counts) == set(SPLITS)
-    message = (
-        r"class 'ad' has 2 groups to assign \('ad1', 'ad2'; 8 clips in all\) and 3 splits lack it.*needs 3 groups"
-    )
+    message = r"class 'ad' has 2 groups to assign \('ad1', 'ad2'; 8 clips in all\) and 3 splits lack it.*needs 3 groups"
     with pytest.raises(DatasetError, match=message):
         split_dataset(dataset(*groups[1:]))
     assert split_dataset(dataset(*groups[1:]), (0.7, 0.0, 0.3))

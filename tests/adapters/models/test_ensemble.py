@@ -207,7 +207,7 @@ def test_windows_must_suit_the_members(tmp_path: Path) -> None:
     assert ensemble(whole, windows, window_seconds=4.0).input_spec.window_seconds == 4.0
     assert ensemble(windows, tiny(tmp_path, "too", window_seconds=3.0)).input_spec.window_seconds == 3.0
     long = tiny(tmp_path, "long", sampling="rate", fps=1.0, n_frames=8)
-    with pytest.raises(ConfigError, match=r"long' uses 8 frames at 1 per second, 8 s, .* windows of the ensemble are 4 s"):
+    with pytest.raises(ConfigError, match=r"long' uses 8 frames at 1 per second, 8 s, .* ensemble are 4 s"):
         _ = ensemble(whole, long, window_seconds=4.0).input_spec
 
 

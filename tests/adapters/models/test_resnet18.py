@@ -392,7 +392,7 @@ def test_without_network_it_says_what_was_tried_and_how_to_start_from_scratch(
     with pytest.raises(WeightsError, match=r"(?s)Tried:.*No such file.*answered 404.*\"weights\" to \"random\""):
         open_model("resnet18").predict(batch)
     (mirror / "resnet18-f37072fd.pth").write_bytes(b"a captive portal's page")
-    with pytest.raises(WeightsError, match="f37072fd.* is expected"):
+    with pytest.raises(WeightsError, match=r"f37072fd.* is expected"):
         open_model("resnet18").predict(batch)
     monkeypatch.setenv("CLIPLAB_WEIGHTS_URL", "http://127.0.0.1:1")
     with pytest.raises(WeightsError, match="could not be reached"):

@@ -251,7 +251,7 @@ def test_what_became_of_an_object(client: Client) -> None:
     assert what_changed(found) is None
     assert "modified" in str(what_changed(VideoFile(found.path, found.size_bytes, 1)))
     assert "changed during the scan, from 5 to" in str(what_changed(VideoFile(found.path, 5, found.mtime_ns)))
-    assert "vanished" in str(what_changed(VideoFile("memory://shelf/b.mp4", 5, 1)))
+    assert "was removed" in str(what_changed(VideoFile("memory://shelf/b.mp4", 5, 1)))
     with pytest.raises(MediaError, match="cannot be read from the storage"):
         find("memory://shelf/b.mp4")
 

@@ -92,7 +92,7 @@ def test_rate_spacing_and_number_of_labels_are_options(model: Path, videos: dict
 def test_what_cannot_stream_is_said_before_anything_is_read(model: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="every is 0"):
         stream(model, "-", every=0)
-    with pytest.raises(ConfigError, match="does not stream"):
+    with pytest.raises(ConfigError, match="does not support streams"):
         stream("efficientnet_lite0", "-")
     with pytest.raises(ConfigError, match='model has the mode "base"'):
         stream({**CONFIG, "model_mode": "base"}, "-")

@@ -129,7 +129,7 @@ def test_other_labels_a_full_output_and_keys_beside(folder: Path, tmp_path: Path
     TinyAdapter({"imgz": 32, "n_frames": 4, "labels": ["dark", "light"], "positive_label": None}).save(
         folder / MODELS[0]
     )
-    with pytest.raises(ConfigError, match="knows other labels than"):
+    with pytest.raises(ConfigError, match="has other labels than"):
         ensemble(folder / "ensemble.yaml", tmp_path / "other")
 
 

@@ -383,7 +383,7 @@ def test_what_cannot_be_explained_is_said_before_any_work(tmp_path: Path, video:
         (2.0, 1.0, "must be after --start"),
         (0.0, float("nan"), "--end is nan; it must be a number of seconds of at least 0"),
         (float("nan"), None, "--start is nan"),
-        (-5.0, None, "--start is -5 and must be"),
+        (-5.0, None, "--start is -5; it must be"),
     ):
         with pytest.raises(MediaError, match=said):
             explain_video(tiny, video, start_seconds=start, end_seconds=end)

@@ -120,7 +120,7 @@ def test_a_description_of_another_type_is_refused(file: Path, tmp_path: Path, va
     (tmp_path / "a.h5").write_bytes(file.read_bytes())
     with h5py.File(tmp_path / "a.h5", "r+") as stored:
         stored.attrs["model_config"] = value
-    with pytest.raises(WeightsError, match="weights alone"):
+    with pytest.raises(WeightsError, match="only weights"):
         read_keras_model(tmp_path / "a.h5")
 
 
@@ -143,7 +143,7 @@ def test_an_unknown_layer_in_the_deepest_network_that_is_read_is_named() -> None
     entry: Any = {"class_name": "Lambda", "config": {"name": "x", "batch_shape": [None, 8, 8, 3]}}
     for _ in range(9):
         entry = {"class_name": "Sequential", "config": {"name": "m", "layers": [entry]}}
-    with pytest.raises(WeightsError, match="unknown here: Lambda"):
+    with pytest.raises(WeightsError, match="unsupported layers: Lambda"):
         read_graph(entry, "x.h5")
 
 
@@ -172,15 +172,15 @@ def test_layers_that_are_unknown_are_named_and_nothing_of_them_is_run(file: Path
 @pytest.mark.parametrize(
     "place, value, expected",
     [
-        (("config", "layers", -1, "config", "activation"), "mish", "activation 'mish', which is unknown"),
+        (("config", "layers", -1, "config", "activation"), "mish", "unsupported activation 'mish'"),
         (("config", "layers", -1, "config", "units"), 10**7, "its setting 'd2.units' is 10000000"),
         (("config", "layers", -1, "config", "units"), 60_000, "need more weights than"),
         (("config", "layers", -3, "config", "units"), 5, "'d1/kernel' has shape"),
-        (("config", "layers", -1, "config", "name"), "d1", "two layers .* have one name"),
+        (("config", "layers", -1, "config", "name"), "d1", "two layers .* have the same name"),
         (("config", "layers", -1, "config", "name"), "d3", "has no weights for 'd3/kernel'"),
         (("config", "layers", -1, "config", "name"), "../../x\n", "a layer is named"),
         (("config", "layers"), [], "has no layers"),
-        (("class_name",), "Sorcery", "unknown here: Sorcery"),
+        (("class_name",), "Sorcery", "unsupported layers: Sorcery"),
         (("config", "layers", 0, "config", "batch_input_shape"), None, "shape of its input"),
     ],
 )
@@ -265,7 +265,7 @@ def test_a_file_of_no_known_network_names_its_layers(tmp_path: Path) -> None:
         group = stored.create_group("my_attention")
         group.attrs["weight_names"] = [b"my_attention/query:0"]
         group.create_dataset("my_attention/query:0", data=np.ones((3, 3), np.float32))
-    with pytest.raises(WeightsError, match="layers that are unknown here: my_attention"):
+    with pytest.raises(WeightsError, match="unknown layers: my_attention"):
         open_model("efficientnet_lite0", {"weights": str(tmp_path / "other.h5"), "labels": ["a", "b"]}).pretrained()
 
 

@@ -47,6 +47,7 @@ def test_a_package_that_is_absent_or_too_old_is_named_where_it_is_needed(cache, 
         *("numpy>=1.26", "absent-core>=2.0", "numpy; extra == 'near'"),
         *("numpy>=999; extra == 'far'", "absent-extra>=1; extra == 'far'"),
     ]
+    monkeypatch.setattr("cliplab.models.extras._SETUP", cache / "setup.py")  # as if it were installed, not a checkout
     monkeypatch.setattr("importlib.metadata.requires", lambda name: declared)
     report = machine()
     assert set(report.versions) == {"cliplab", "python", "numpy"}

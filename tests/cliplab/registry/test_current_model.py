@@ -88,7 +88,9 @@ def test_the_first_get_says_what_is_missing_and_works_when_it_is_there(folder: P
     text = manifest.read_text()
     manifest.unlink()
     model = CurrentModel(folder)
-    with pytest.raises(BundleError, match=r"model_manifest\.json: is not there\. Write it: cliplab registry manifest"):
+    with pytest.raises(
+        BundleError, match=r"model_manifest\.json: does not exist\. Write it: cliplab registry manifest"
+    ):
         model.get()
     manifest.write_text('{"current": null, "models": []}')
     with pytest.raises(BundleError, match="has no current model"):
@@ -223,7 +225,7 @@ def test_without_a_callback_the_warning_is_logged(folder: Path, caplog: pytest.L
         assert model.get() is first
     [record] = caplog.records
     assert record.levelno == logging.WARNING
-    assert f"{folder / MANIFEST_NAME}: is not there" in record.getMessage()
+    assert f"{folder / MANIFEST_NAME}: does not exist" in record.getMessage()
 
 
 # Many threads, and processes that die -------------------------------------------------------------------------------

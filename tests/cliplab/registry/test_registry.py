@@ -287,7 +287,7 @@ def test_of_given_figures_the_finite_numbers_are_kept(place: str, tmp_path: Path
     stored = registry_show(NAME, registry=place).version
     assert (stored.metrics, stored.evaluation) == ({"precision": 0.9, "clips": 7}, None)
     (tmp_path / "metrics.json").write_text('{"f1": 0.5}')
-    with pytest.raises(ConfigError, match="give one of them"):
+    with pytest.raises(ConfigError, match="[Gg]ive only one of them"):
         put(place, tmp_path, "1.1.0", figures=given, metrics=tmp_path / "metrics.json")
 
 
@@ -361,7 +361,7 @@ def test_a_locked_a_foreign_and_a_later_database_are_refused(tmp_path: Path, mon
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "a.jpg").touch()
-    with pytest.raises(StorageError, match=r"holds a\.jpg and is not a registry"):
+    with pytest.raises(StorageError, match=r"contains a\.jpg and is not a registry"):
         open_registry(folder)
     with pytest.raises(ConfigError, match="is for devices"):
         open_registry("http://127.0.0.1:1/")

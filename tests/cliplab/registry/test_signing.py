@@ -224,7 +224,7 @@ def test_keys_of_others_and_with_passwords(tmp_path: Path, monkeypatch: pytest.M
     assert all(path.stat().st_mode & 0o077 == 0 for path in (folder / "keys").iterdir())
     assert all(b"ENCRYPTED" in path.read_bytes() for path in (folder / "keys").iterdir())
     registry_publish(registry=folder)
-    for password, said in (("wrong", "wrong CLIPLAB_KEY_PASSWORD"), ("", "protected by a password")):
+    for password, said in (("wrong", "CLIPLAB_KEY_PASSWORD is wrong"), ("", "protected by a password")):
         monkeypatch.setenv("CLIPLAB_KEY_PASSWORD", password)
         with pytest.raises(ConfigError, match=said):
             registry_rotate(registry=folder)

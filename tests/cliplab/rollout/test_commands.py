@@ -101,7 +101,7 @@ def test_a_server_promotes_by_itself_or_pauses_with_the_reason(place: Path, some
         assert current is not None
         if someone_else:
             assert (watched.rollout.state, current.version) == ("paused", "1.1.0")
-            assert "has base-general 1.1.0 by now" in watched.decision.reason
+            assert "now has base-general 1.1.0" in watched.decision.reason
             rollout_halt(begun.rollout.id, registry=place, reason="overtaken")
             rollout_start(NAME, "1.0.0", registry=place)  # the halted one does not hinder another
             rollout_halt(NAME, registry=place, reason="enough")
