@@ -377,7 +377,7 @@ def test_forms_of_metrics_files(deployed: Path, new: Path, tmp_path: Path) -> No
         ('{"f1": "good"}', "'f1' must be a finite number"),
         ('{"f1": true}', "'f1' must be a finite number"),
         ('{"f1": Infinity}', "is not JSON"),
-        ('{"f1": 1e999}', "'f1' must be a finite number"),
+        ('{"f1": 1e999}', "is not JSON"),
         ("[0.5]", "must hold a JSON object"),
         ('{"validation": {}}', "trained without validation clips"),
         (None, "cannot be read"),

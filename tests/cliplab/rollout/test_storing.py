@@ -58,7 +58,7 @@ def test_wider_keeps_those_already_in():
         ({"correct": 1}, "correct"),
         ({"correct": 2, "labelled": 1}, "correct"),
         ({"temperature_celsius": float("nan")}, "temperature"),
-        ({"latency_ms": {"edges": [2, 1], "counts": [0, 0, 0]}}, "grow"),
+        ({"latency_ms": {"edges": [2, 1], "counts": [0, 0, 0]}}, "must increase"),
         ({"latency_ms": {"edges": [1, 2], "counts": [100, 1, 0]}}, "add up"),
         ({"latency_ms": {"edges": [float("nan")], "counts": [0, 0]}}, "edges"),
         ({"latency_ms": {"edges": [1, 2], "counts": [0, 0]}}, "one more"),
