@@ -52,6 +52,7 @@ FOREIGN_FORMATS = (
     "ffmetadata",
     "fiftyone",
     "foreign_rows",
+    "frame_ranges",
     "frame_runs",
     "hls_cues",
     "hmdb51",

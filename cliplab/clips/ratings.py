@@ -140,7 +140,7 @@ class RatingBasedTrainer:
         """How far training is.
 
         Args:
-            statistics: Of ``ClipManager.get_statistics``, where they are at hand; None: they are asked for.
+            statistics: Of ``ClipManager.get_statistics``, if the caller has them; None: they are read.
 
         Returns:
             ``ready_for_training``, ``rated_clips``, ``min_samples``, ``new_ratings`` since the last training,
