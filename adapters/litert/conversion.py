@@ -173,7 +173,7 @@ def compare(
         raise ConversionError(
             f"{output_path}: the {quantize!r} program is right on {found.converted:.1%} of {clips} clips "
             f"({clip_origin}) and its source on {found.source:.1%}: a drop of {found.drop:.3f}, 95% interval "
-            f"{found.interval[0]:.3f} to {found.interval[1]:.3f}, at most {max_accuracy_drop:g} is allowed. "
+            f"{found.interval[0]:.3f} to {found.interval[1]:.3f}; at most {max_accuracy_drop:g} is allowed. "
             f'{_other_ways(quantize)}, or raise "max_accuracy_drop".'
         )
     if (kept + (measured.near_ties if allow_near_ties else 0)) / clips < min_agreement:

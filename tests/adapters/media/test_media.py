@@ -174,7 +174,7 @@ def test_a_cut_short_file_says_so_and_gives_what_there_is(tmp_path: Path) -> Non
         assert 2 <= len(clips) < 8  # no window is made of a frame that only lasts on
         assert any("8.00 s are declared" in text for text in video.warnings)
         assert all(numbers(clip)[0] >= clip.start * 25 - 1 for clip in clips)
-        with pytest.raises(MediaError, match=r"the range has no frames: the video ends at .* 8.00 s are declared"):
+        with pytest.raises(MediaError, match=r"the range has no frames: the video ends at .* of 8.00 s declared"):
             video.clip(spec(4), 7.0, 8.0)
 
 

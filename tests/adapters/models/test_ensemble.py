@@ -252,7 +252,7 @@ def test_members_that_do_not_go_together(tmp_path: Path) -> None:
     other = tiny(tmp_path, "other", labels=["highlight", "boring"])
     with pytest.raises(ConfigError, match=r"other' has other labels .*'normal' missing and 'boring' extra"):
         _ = ensemble(one, other).labels
-    with pytest.raises(ConfigError, match=r"one' knows other labels than \"labels\" of the config"):
+    with pytest.raises(ConfigError, match=r"one' has other labels than \"labels\" of the config"):
         _ = ensemble(one, tiny(tmp_path, "same"), labels=["highlight", "boring"]).input_spec
     first = tiny(tmp_path, "first", positive_label="highlight")
     last = tiny(tmp_path, "last", positive_label="normal")
