@@ -93,8 +93,8 @@ def clips_tag(
 
 def clips_extend(
     clip: Annotated[int, arg("ID", "Number of the clip, as cliplab clips list shows it.")],
-    before: Annotated[float, opt("S", "Add S seconds before it; a negative number removes them.")] = 0.0,
-    after: Annotated[float, opt("S", "Add S seconds after it; a negative number removes them.")] = 0.0,
+    before_seconds: Annotated[float, opt("S", "Add S seconds before it; a negative number removes them.")] = 0.0,
+    after_seconds: Annotated[float, opt("S", "Add S seconds after it; a negative number removes them.")] = 0.0,
     database: Database = "clips.db",
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -104,7 +104,7 @@ def clips_extend(
     from cliplab.cli.ads import clock
     from cliplab.library import printable
 
-    found = detect.clips_extend(clip, before, after, database, dry_run)
+    found = detect.clips_extend(clip, before_seconds, after_seconds, database, dry_run)
     if as_json:
         write_json(found.to_json())
         return

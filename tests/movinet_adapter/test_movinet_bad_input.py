@@ -51,7 +51,7 @@ CASES: list[tuple[str, dict[str, str], int, str]] = [
     ("", {"imgz": "31"}, 2, '"imgz" must be a whole number (>= 32, <= 1024) or "native", got 31'),
     ("", {"n_frames": "0"}, 2, '"n_frames" must be a whole number (>= 1, <= 1024) or "native", got 0'),
     ("", {"fps": "often"}, 2, '"fps" must be a number (> 0, <= 240) or "recommended", got "often"'),
-    ("", {"n_frames": "9", "sampling": "rate", "fps": "8", "short_clip": "error"}, 1, "9 are required"),
+    ("", {"n_frames": "9", "sampling": "rate", "fps": "8", "short_clip": "error"}, 1, "9 are required. Use a longer"),
     # Stream weights into base, and other weights of another model.
     ("", {"weights": "FILES/two_stream"}, 1, 'It is MoViNet a0 stream: set "model_mode" to "stream"'),
     ("", {"weights": "FILES/two_stream/weights.safetensors"}, 1, 'It is MoViNet a0 stream: set "model_mode"'),

@@ -230,7 +230,9 @@ def test_offline_the_message_has_every_source_and_the_way_out(tmp_path: Path) ->
 def test_without_the_client_the_message_has_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorflow", reason=INSTALL)
     monkeypatch.setitem(sys.modules, "tensorflow_hub", None)  # as if it were not installed
-    with pytest.raises(WeightsError, match=r"tensorflow_hub is not installed.*pip install 'cliplab\[train\]'"):
+    with pytest.raises(
+        WeightsError, match=r"tensorflow_hub is not installed\. Install it with: pip install 'cliplab\[train\]'"
+    ):
         resolve()
 
 

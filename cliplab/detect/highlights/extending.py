@@ -58,7 +58,11 @@ class _Source:
 
 
 def clips_extend(
-    clip: int, before: float = 0.0, after: float = 0.0, database: str | Path = "clips.db", dry_run: bool = False
+    clip: int,
+    before_seconds: float = 0.0,
+    after_seconds: float = 0.0,
+    database: str | Path = "clips.db",
+    dry_run: bool = False,
 ) -> ExtendedClip:
     """Make a clip longer or shorter at either side.
 
@@ -66,8 +70,8 @@ def clips_extend(
 
     Args:
         clip: The clip's number.
-        before: Seconds that are added before it; below 0: taken away. -600 to 600.
-        after: The same after it.
+        before_seconds: Seconds that are added before it; below 0: taken away. -600 to 600.
+        after_seconds: The same after it.
         database: A clip database.
         dry_run: Say what would be cut, and change nothing.
 
@@ -80,13 +84,13 @@ def clips_extend(
         MediaError: The source is gone or has changed, and nothing of it was kept.
         StorageError: The clip or the database cannot be written.
     """
-    for name, value in (("before", before), ("after", after)):
+    for name, value in (("before_seconds", before_seconds), ("after_seconds", after_seconds)):
         if isinstance(value, bool) or not math.isfinite(value) or abs(value) > _MOST_SECONDS:
             raise ConfigError(f"{name} must be from -{_MOST_SECONDS:g} to {_MOST_SECONDS:g} seconds, got {value!r:.40}")
     with ClipManager(database) as manager:
         known = manager.get_clip(clip)
         source = _find_source(manager, known)
-        wanted = known.start_time - before, known.end_time + after
+        wanted = known.start_time - before_seconds, known.end_time + after_seconds
         start, end = max(wanted[0], source.start), min(wanted[1], source.end)
         notes = []
         if start > wanted[0] + 0.01 or end < wanted[1] - 0.01:
@@ -94,7 +98,9 @@ def clips_extend(
         if end - start < _LEAST_SECONDS:
             raise ConfigError(f"clip {clip} would last {end - start:.2f} s, and at least {_LEAST_SECONDS:g} s are cut")
         if abs(start - known.start_time) < 0.01 and abs(end - known.end_time) < 0.01:
-            raise ConfigError(f"clip {clip} would not change. {' '.join(notes) or 'Give --before or --after'}")
+            raise ConfigError(
+                f"clip {clip} would not change. {' '.join(notes) or 'Give --before-seconds or --after-seconds'}"
+            )
         return _cut(manager, known, source, (start, end), notes, dry_run)
 
 

@@ -231,7 +231,7 @@ def test_only_the_configured_host_is_asked(http: httpx.Client) -> None:
     [
         (b"[]", "must be a JSON object"),
         (b"{", "is not JSON"),
-        ({}, "a labelling config (XML text)"),
+        ({}, "a labelling config (XML text) is required"),
         ({"label_config": "<View>"}, "is not XML"),
         ({"label_config": '<!DOCTYPE x [<!ENTITY a "b">]><View/>'}, "without <!"),
         ({"label_config": "<View><Video name='v' value='$v'/></View>"}, "no Choices and no TimelineLabels"),

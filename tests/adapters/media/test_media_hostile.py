@@ -196,7 +196,10 @@ INSTEAD: dict[str, tuple[bytes, str]] = {
         box(b"ftyp", b"iso6", numbers(0)) + movie_header(track(1, tables(0, entry=b"encv"))) + box(b"moof", bytes(8)),
         "encrypted",
     ),
-    "no media data": (box(b"ftyp", b"isom", numbers(0)) + movie_header(track(1, tables(3))), "no media data"),
+    "no media data": (
+        box(b"ftyp", b"isom", numbers(0)) + movie_header(track(1, tables(3))),
+        "has an index but no media data",
+    ),
 }
 
 

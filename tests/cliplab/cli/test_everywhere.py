@@ -65,8 +65,6 @@ def test_an_option_of_one_name_is_the_same_everywhere() -> None:
             seen[long][short, "PLACE" if option.metavar in PLACES else option.metavar].append(name)
     found = {option: dict(forms) for option, forms in seen.items() if len(forms) > 1}
     found.pop("--database", None)  # registry init has the address of a database of its own
-    found.pop("--before", None)  # how a clip's length is shared around a highlight, and seconds that a clip gets longer
-    found.pop("--after", None)
     found.pop("--model-id", None)  # a model's name in a registry, and a size of MoViNet for Dataloop
     assert not found
     assert set(seen["--output"]) == {(("-o",), "PLACE")}

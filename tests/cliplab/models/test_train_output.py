@@ -105,5 +105,5 @@ def test_wrong_usage_exits_with_2(data: Path, arguments: tuple[str, ...], messag
 def test_more_devices_than_there_are(data: Path, tmp_path: Path) -> None:
     result = cli("train", "efficientnet_lite0", data, tmp_path / "model", "--devices", 99, "--set", "weights=random")
     assert result.exit_code == 1
-    assert "TensorFlow sees" in result.stderr
+    assert "99 devices are requested, but TensorFlow sees" in result.stderr
     assert not list(tmp_path.iterdir())
