@@ -16,6 +16,7 @@ from adapters.reports import EpochLog, TrainReport
 from cliplab.models.source import ModelSource, is_stored, is_weights_file
 
 OnLine = Callable[[str], object]
+ITERATIONS_PER_LINE = 10
 
 
 def train(
@@ -54,8 +55,8 @@ def train(
         trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_epoch_end: Called with each epoch's ``EpochLog``; returning False stops the training.
         on_progress: Called with the stage's name, the steps done and the steps in all.
-        on_line: Called with a line of text for the device and its memory, the number of clips, and each epoch's losses
-            and accuracies.
+        on_line: Called with a line of text for the device and its memory, the number of clips, and the losses and
+            accuracies of each epoch, or of each tenth iteration of a head that is solved.
 
     Returns:
         Every epoch, the best one, why training ended, and the clips that could not be read. For a single file, also how
@@ -210,16 +211,19 @@ def _train(
     from cliplab.models.single_file import bundle_path, is_single_file, write_single_file
 
     adapter.require_weights()  # before TensorFlow is imported for its devices, which takes many seconds
+    solved = adapter.solves_head(devices)
     if on_line is not None:
-        found = describe_processor() if adapter.solves_head(devices) else describe_devices(devices)
+        found = describe_processor() if solved else describe_devices(devices)
         on_line(f"device: {found}")
         if devices == "all" and "GPU" not in found:
             on_line(f"warning: --devices all (--multi-gpu) found no GPU, so training uses the processor. {GPU_ADVICE}")
     most = {"head": adapter.config["num_epochs"], "fine_tune": adapter.config["fine_tune_epochs"]}
 
     def epoch_done(log: EpochLog) -> object:
-        if on_line is not None:
-            on_line(epoch_line(log, most[log.phase]))
+        is_iteration = solved and log.phase == "head"
+        # A solver's iterations are many and quick; the bundle keeps the curve of all.
+        if on_line is not None and not (is_iteration and (log.epoch + 1) % ITERATIONS_PER_LINE):
+            on_line(iteration_line(log) if is_iteration else epoch_line(log, most[log.phase]))
         if on_progress is not None:
             validation = "" if log.val_loss is None else f", validation {log.val_loss:.3f}"
             name = "fine-tuning" if log.phase == "fine_tune" else "training"
@@ -241,7 +245,16 @@ def epoch_line(log: EpochLog, epochs: int) -> str:
         epochs: How many epochs its phase has at most.
     """
     name = "fine-tuning epoch" if log.phase == "fine_tune" else "epoch"
-    line = f"{name} {log.epoch + 1}/{epochs}: train loss {log.loss:.4f}, accuracy {log.accuracy:.2%}"
-    if log.val_loss is not None and log.val_accuracy is not None:
-        line += f"; validation loss {log.val_loss:.4f}, accuracy {log.val_accuracy:.2%}"
-    return line + (" (best)" if log.best else "")
+    return f"{name} {log.epoch + 1}/{epochs}: {_losses(log)}" + (" (best)" if log.best else "")
+
+
+def iteration_line(log: EpochLog) -> str:
+    """One iteration of a head's solver as a line of text, which ends where the loss no longer falls."""
+    return f"iteration {log.epoch + 1}: {_losses(log)}"
+
+
+def _losses(log: EpochLog) -> str:
+    line = f"train loss {log.loss:.4f}, accuracy {log.accuracy:.2%}"
+    if log.val_loss is None or log.val_accuracy is None:
+        return line
+    return f"{line}; validation loss {log.val_loss:.4f}, accuracy {log.val_accuracy:.2%}"

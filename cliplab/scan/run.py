@@ -244,7 +244,10 @@ def make_criteria(
     if chosen is None and prompts:
         return _prompt_criteria(adapter, prompts, aggregation, min_score, window_seconds)
     if chosen is None:
-        raise ConfigError(f"{bundle}: has no positive_label, so label is needed, one of: {name_list(labels)}")
+        raise ConfigError(
+            f"{bundle}: has several labels and no positive_label. Say whose score counts with --label (in Python: "
+            f"label), one of: {name_list(labels)}"
+        )
     if chosen not in labels:
         raise ConfigError(f"label is {chosen!r}, which is not a label of this model; its labels: {name_list(labels)}")
     how = aggregation or adapter.config.get("aggregation", "mean")

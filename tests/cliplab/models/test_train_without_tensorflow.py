@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +84,11 @@ def test_bundle_and_file_predict_the_same(trained: dict[str, Any], name: str) ->
     assert np.allclose(bundle.sum(axis=1), 1, atol=1e-5)
     assert found["stopped"] == "finished"
     assert found["lines"][0].startswith("device: CPU:0")
-    assert any("solved in" in line for line in found["lines"])
+    [solved] = [line for line in found["lines"] if "solved in" in line]
+    iterations = int(re.search(r"(\d+) iterations", solved).group(1))  # type: ignore[union-attr]
+    shown = [int(line.split()[1].rstrip(":")) for line in found["lines"] if line.startswith("iteration ")]
+    assert shown == list(range(10, iterations + 1, 10))
+    assert not any(line.startswith("epoch ") for line in found["lines"])
 
 
 @pytest.mark.extras
