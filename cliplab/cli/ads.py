@@ -85,7 +85,7 @@ def ads(
 
         def shown(found: Recording) -> None:
             if not as_json:
-                show(*_lines(found))
+                show(*_lines(found), *([] if model else _without_model(found)))
 
         report = find_ads(
             videos,
@@ -209,6 +209,16 @@ def _lines(found: Recording) -> list[str]:
     lines += [f"  note: {printable(note)}" for note in found.notes]
     lines += [f"  written: {printable(path)}" for path in found.written]
     return lines
+
+
+def _without_model(found: Recording) -> list[str]:
+    """What to try where nothing was found by black frames, silence and cuts alone."""
+    if found.breaks or found.error is not None:
+        return []
+    return [
+        "  next: without a model of adverts short or unmarked breaks are missed; cliplab train ads_base CLIPS MODEL makes "
+        "one for --model"
+    ]
 
 
 def _edges(one: AdBreak) -> str:

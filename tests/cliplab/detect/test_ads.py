@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from command_line import cli
 from evening_files import FPS, SCENES, compose, remux
+from places import ROOT
 from tiny_videos import render_video
 
 from adapters.data import read_intervals
@@ -263,6 +264,13 @@ def test_the_command(evenings, tmp_path, store):
     assert report["recordings"][0]["breaks"][0]["why"]
     refused = cli("ads", video, "--store", store, "--output", tmp_path / "a.edl", code=1)
     assert "--force" in refused.stderr
+    assert "--model" not in shown.stdout
+
+
+def test_a_recording_without_breaks_names_what_would_find_more(store):
+    shown = cli("ads", ROOT / "samples" / "broadcast.mp4", "--store", store, code=0)
+    assert "no break" in shown.stdout
+    assert "--model" in shown.stdout
 
 
 def test_the_report_is_json(evenings, store):
