@@ -147,6 +147,9 @@ PACKAGES = ("adapters", "movinet_adapter", "cliplab", "configs")
 # Files that are no code, at any depth: schemas, labels, and what web pages are made of.
 SUFFIXES = ("json", "txt", "html", "css", "js", "svg", "png", "ico", "woff2", "sql", "mako")
 DATA = ["py.typed", *(f"**/*.{suffix}" for suffix in SUFFIXES)]
+# The clips of `cliplab demo`, which an installed package finds by its list of files; not what renders them.
+SAMPLE_FILES = ("*.json", "*.jsonl", "*.mp4", "baseline.py", "NOTICE.md", "clips/*.mp4")
+SAMPLES = [path.relative_to(HERE) for form in SAMPLE_FILES for path in sorted((HERE / "samples").glob(form))]
 
 setup(
     name="cliplab",
@@ -168,6 +171,7 @@ setup(
     py_modules=["clip_manager", "model_trainer"],  # import names of the clip guide's scripts
     packages=find_packages(include=[f"{name}{rest}" for name in PACKAGES for rest in ("", ".*")]),
     package_data=dict.fromkeys(PACKAGES, DATA),
+    data_files=[(f"share/cliplab/{path.parent}", [str(path)]) for path in SAMPLES],
     install_requires=CORE,
     extras_require={
         "learn": LEARN,

@@ -374,8 +374,8 @@ class BaseModelAdapter(ABC):
             ConfigError: The model does not stream.
         """
         raise ConfigError(
-            f"a model of {type(self).__name__} with this config does not support streams. Use one that does, such as "
-            'movinet_a0_stream (a MoViNet with "model_mode": "stream"), or cliplab predict, which scores a file in windows'
+            f"a model of {type(self).__name__} with this config does not support streams. Use one that does, such "
+            'as movinet_a0_stream (a MoViNet with "model_mode": "stream"), or cliplab predict, which scores files'
         )
 
     def predict_stream(self, frames: Iterable[tuple[float, Any]], source: str, end: float | None = None) -> Prediction:

@@ -216,8 +216,8 @@ def _without_model(found: Recording) -> list[str]:
     if found.breaks or found.error is not None:
         return []
     return [
-        "  next: without a model of adverts short or unmarked breaks are missed; cliplab train ads_base CLIPS MODEL makes "
-        "one for --model"
+        "  next: without a model of adverts short or unmarked breaks are missed; cliplab train ads_base CLIPS MODEL "
+        "makes one for --model"
     ]
 
 

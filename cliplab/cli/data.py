@@ -248,7 +248,7 @@ def demo(
     output: Annotated[Path, opt("DIR", "Folder for the model, figures and timeline.", "-o", "--output")] = Path(
         "demo_output"
     ),
-    samples: Annotated[Path | None, opt("DIR", "The sample clips; default: those of the repository.")] = None,
+    samples: Annotated[Path | None, opt("DIR", "The sample clips; default: those that come with cliplab.")] = None,
     force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,7 @@ def demo(
 
     Args:
         output: A folder for the bundle, two .tflite files, the evaluation, timeline.png and demo.json.
-        samples: The folder with dataset.jsonl and broadcast.mp4; None is that of the source checkout.
+        samples: The folder with dataset.jsonl and broadcast.mp4; None is the one that comes with cliplab.
         force: Replace output if it exists.
         on_progress: Called with the stage's name, the steps done and the steps in all.
         on_line: Called with a line of text for what the demo takes, and for each step.
@@ -107,12 +108,23 @@ def _write(result: DemoReport, broadcast: Path, output: Path) -> None:
     write_json_atomic(output / "demo.json", result.to_json())
 
 
+def _installed_samples() -> Path:
+    """Where the installation has put the samples; the checkout's folder where it has none."""
+    try:
+        installed = metadata.files("cliplab") or []
+    except metadata.PackageNotFoundError:
+        installed = []
+    found = (Path(str(file.locate())) for file in installed if file.match("share/cliplab/samples/dataset.jsonl"))
+    return next((path.resolve().parent for path in found), CHECKOUT_SAMPLES)
+
+
 def _samples_folder(samples: str | Path | None) -> Path:
-    folder = CHECKOUT_SAMPLES if samples is None else Path(samples)
+    own = CHECKOUT_SAMPLES if CHECKOUT_SAMPLES.is_dir() else _installed_samples()
+    folder = own if samples is None else Path(samples)
     if not (folder / "dataset.jsonl").is_file() or not (folder / "broadcast.mp4").is_file():
         raise DatasetError(
-            f"{folder}: contains no dataset.jsonl and broadcast.mp4. The sample clips come with the source repository, "
-            "not with the installed package. Run the demo there, or give its folder samples with --samples"
+            f"{folder}: contains no dataset.jsonl and broadcast.mp4. Give a folder that has them with --samples: the "
+            "folder samples of the source repository, or share/cliplab/samples where pip installed cliplab"
         )
     return folder
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ PACKAGES = ("adapters", "cliplab", "configs", "movinet_adapter")
 # Configs of a network that another one has, with labels or in the other mode: only what they name could be missing
 # outside the checkout. Neither does a program of another size depend on where the package is.
 TWINS = "not Test_ads_base and not Test_trick_movinet_a0 and not Test_movinet_a0_base and not edited_size"
-PARTS = (*PACKAGES, "setup.py", "pyproject.toml", "README.md", "LICENSE")
+PARTS = (*PACKAGES, "samples", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,12 @@ def packaged_files() -> list[str]:
 def test_the_wheel_holds_what_is_needed_and_no_more(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    tops = {name.split("/")[0] for name in names if ".dist-info/" not in name}
+    samples = {name.partition("/data/share/cliplab/")[2] for name in names if ".data/" in name}
+    assert {"samples/dataset.jsonl", "samples/broadcast.mp4", "samples/NOTICE.md"} < samples
+    listed = [json.loads(line)["path"] for line in (ROOT / "samples" / "dataset.jsonl").read_text().splitlines()]
+    assert {f"samples/{path}" for path in listed} < samples
+    assert not any("render" in name or "make_" in name for name in samples)
+    tops = {name.split("/")[0] for name in names if ".dist-info/" not in name and ".data/" not in name}
     assert tops <= set(PACKAGES)
     missing = [name for name in packaged_files() if name not in names]
     assert not missing, f"not in the wheel, see DATA in setup.py: {missing}"
