@@ -16,7 +16,9 @@ from adapters.reports import EpochLog, TrainReport
 from cliplab.models.source import ModelSource, is_stored, is_weights_file
 
 OnLine = Callable[[str], object]
-ITERATIONS_PER_LINE = 10
+# Where a head may take more epochs than this, which are quick, or is solved in iterations, the first and each tenth have a line.
+EPOCHS_WITH_LINES = 50
+EPOCHS_PER_LINE = 10
 
 
 def train(
@@ -56,7 +58,7 @@ def train(
         on_epoch_end: Called with each epoch's ``EpochLog``; returning False stops the training.
         on_progress: Called with the stage's name, the steps done and the steps in all.
         on_line: Called with a line of text for the device and its memory, the number of clips, and the losses and
-            accuracies of each epoch, or of each tenth iteration of a head that is solved.
+            accuracies of each epoch; of each tenth where there may be more than 50, or where the head is solved.
 
     Returns:
         Every epoch, the best one, why training ended, and the clips that could not be read. For a single file, also how
@@ -221,8 +223,8 @@ def _train(
 
     def epoch_done(log: EpochLog) -> object:
         is_iteration = solved and log.phase == "head"
-        # A solver's iterations are many and quick; the bundle keeps the curve of all.
-        if on_line is not None and not (is_iteration and (log.epoch + 1) % ITERATIONS_PER_LINE):
+        many = is_iteration or most[log.phase] > EPOCHS_WITH_LINES
+        if on_line is not None and not (many and log.epoch and (log.epoch + 1) % EPOCHS_PER_LINE):
             on_line(iteration_line(log) if is_iteration else epoch_line(log, most[log.phase]))
         if on_progress is not None:
             validation = "" if log.val_loss is None else f", validation {log.val_loss:.3f}"

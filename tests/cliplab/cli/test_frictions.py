@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -12,6 +13,8 @@ from command_line import cli, start
 from tiny_videos import render_dataset, render_video
 from waiting import until
 
+from adapters.reports import EpochLog, TrainReport
+from cliplab import api
 from cliplab.cli import interrupts
 
 TINY = {"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter"}
@@ -44,6 +47,28 @@ def test_each_epoch_is_shown_once(data: Path, config: Path, tmp_path: Path) -> N
     quiet = cli("train", config, data, tmp_path / "b", "-q", code=0)
     assert quiet.stderr == ""
     assert "val loss" in quiet.stdout
+
+
+@pytest.mark.parametrize(("most", "shown"), [(50, list(range(1, 51))), (60, [1, 10, 20, 30, 40, 50, 60])])
+def test_many_epochs_are_shown_in_tens(most: int, shown: list[int], data: Path, tmp_path: Path, monkeypatch) -> None:
+    def train(self, data_path, output_path, on_epoch_end, options):
+        epochs = tuple(EpochLog("head", number, 0.5, 0.9, None, None, 0.1, False) for number in range(most))
+        for log in epochs:
+            on_epoch_end(log)
+        return TrainReport(str(output_path), ("cold", "warm"), epochs, -1, "finished", {"train": 4}, 4, 1.0)
+
+    pytest.importorskip("tensorflow", reason="its devices are named: pip install 'cliplab[train]'")
+    monkeypatch.setattr("tiny_adapter.TinyAdapter.train", train)
+    lines: list[str] = []
+    api.train(
+        TINY,
+        data,
+        tmp_path / "model",
+        overrides={"num_epochs": most},
+        trust_adapters=["tiny_adapter:TinyAdapter"],
+        on_line=lines.append,
+    )
+    assert [int(number) for number in re.findall(rf"epoch (\d+)/{most}", "\n".join(lines))] == shown
 
 
 def test_a_conversion_counts_clips_and_their_windows() -> None:

@@ -87,7 +87,7 @@ def test_bundle_and_file_predict_the_same(trained: dict[str, Any], name: str) ->
     [solved] = [line for line in found["lines"] if "solved in" in line]
     iterations = int(re.search(r"(\d+) iterations", solved).group(1))  # type: ignore[union-attr]
     shown = [int(line.split()[1].rstrip(":")) for line in found["lines"] if line.startswith("iteration ")]
-    assert shown == list(range(10, iterations + 1, 10))
+    assert shown == [1, *range(10, iterations + 1, 10)]
     assert not any(line.startswith("epoch ") for line in found["lines"])
 
 
