@@ -16,7 +16,7 @@ from adapters.reports import EpochLog, TrainReport
 from cliplab.models.source import ModelSource, is_stored, is_weights_file
 
 OnLine = Callable[[str], object]
-# Where a head may take more epochs than this, which are quick, or is solved in iterations, the first and each tenth have a line.
+# A head that may take more epochs than this, or is solved in iterations, has a line for the first and each tenth.
 EPOCHS_WITH_LINES = 50
 EPOCHS_PER_LINE = 10
 
