@@ -40,7 +40,7 @@ def test_levels_of_frames_are_0_to_255(level: int, allowed: bool) -> None:
     if allowed:
         assert clip_of_frames(frames, 1.0, "r").frames.max() == level
     else:
-        with pytest.raises(MediaError, match="r: frames must be levels of 0..255, got"):
+        with pytest.raises(MediaError, match=r"r: frames must be levels of 0\.\.255, got"):
             clip_of_frames(frames, 1.0, "r")
 
 
