@@ -373,7 +373,12 @@ def test_without_held_out_clips_that_is_said_and_thresholds_that_were_asked_for_
 
 def test_validation_figures_have_their_clips_groups_and_notes() -> None:
     names = ("accuracy", "precision", "recall", "f1")
-    validation = {**dict.fromkeys(names, 0.5), "intervals": dict.fromkeys(names, [0.25, 0.75]), "clips": 9, "groups": 1}
+    validation = {
+        **dict.fromkeys(names, 0.5),
+        "intervals": {key: [0.25, 0.75] for key in names},
+        "clips": 9,
+        "groups": 1,
+    }
     first, second = held_out_notes({"validation": {**validation, "notes": ["few clips"]}})
     assert first.startswith("validation: accuracy 0.50 (95% interval 0.25 to 0.75)")
     assert first.endswith("9 clips in 1 group")
