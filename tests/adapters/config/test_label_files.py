@@ -38,6 +38,8 @@ def _read(folder: Path, text: str | bytes, name: str = "labels.txt") -> tuple[li
         ("id,class\na\nb", ["a", "b"]),
         ("2 a\n3 b", ["2 a", "3 b"]),  # no numbering: it begins at 2
         ("0 a\n2 b", ["0 a", "2 b"]),
+        ("0 a\n0 b", ["0 a", "0 b"]),  # a number that is there twice loses no label
+        ("0 a\n0 b\n1 c", ["0 a", "0 b", "1 c"]),
         ("0 a\nb", ["0 a", "b"]),
         ("5 fingers\n4 legs", ["5 fingers", "4 legs"]),
         ("cafe\u0301\ntea", ["caf\u00e9", "tea"]),
@@ -72,6 +74,8 @@ def test_json(tmp_path: Path, value: Any, expected: list[str]) -> None:
         ["a", 1],
         {"0": "a", "2": "b"},
         {"2": "a", "3": "b"},
+        {"a": 0, "b": 0},
+        {"a": 0, "b": 1, "c": 1},
         {"a": True, "b": False},
         {"a": -1, "b": 0},
         {"a": 0.0, "b": 1.0},
