@@ -91,11 +91,13 @@ def _from_lines(path: Path, text: str) -> list[str]:
 
 
 def _numbers(pairs: Any) -> list[str] | None:
-    """The labels of (number, label) pairs whose numbers are 0 to N-1 or 1 to N; None if they are anything else."""
+    """The labels of (number, label) pairs whose numbers are 0 to N-1 or 1 to N, each once; None for anything else."""
     found: dict[int, str] = {}
     for number, label in pairs:
         plain = str(number)
         if not isinstance(label, str) or isinstance(number, bool) or not (plain.isascii() and plain.isdigit()):
+            return None
+        if int(plain[:10]) in found:  # one of the two labels would be lost
             return None
         found[int(plain[:10])] = label
     first = min(found, default=0)

@@ -174,7 +174,11 @@ def _settle_sizes(draft: _Draft, image: TensorFacts, kind: str) -> None:
             draft.config["n_frames"] = draft.given["n_frames"]
         else:
             draft.settle("n_frames", sizes["T"], f"its clips have {sizes['T']} frames")
-        draft.assume("sampling", "rate" if draft.given.get("fps") else "spread", _SPREAD)
+        if draft.given.get("fps"):
+            draft.config["sampling"] = draft.given.get("sampling", "rate")
+            draft.found.append(f"{draft.given['fps']:g} frames per second of each clip are used (fps)")
+        else:
+            draft.assume("sampling", "spread", _SPREAD)
     elif kind == "frames":
         draft.assume("n_frames", 8, "8 frames of each window are used (--frames N)")
         if draft.given.get("fps"):
