@@ -7,20 +7,31 @@ import dataclasses
 import itertools
 import types
 import typing
+from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 
 class Maker:
-    """Makes values of types, each another one."""
+    """Makes values of types, each another one.
 
-    def __init__(self) -> None:
+    given: for dataclasses with rules of their own, fields by name. names: what annotations name beyond their modules.
+    """
+
+    def __init__(
+        self, given: Mapping[type, Mapping[str, Any]] | None = None, names: Mapping[str, Any] | None = None
+    ) -> None:
         self._numbers = itertools.count(11)
+        self._given, self._names = dict(given or {}), dict(names or {})
 
     def make(self, kind: type, **given: Any) -> Any:
         """An object of a dataclass. given: fields that have another value than the type alone says."""
-        hints = typing.get_type_hints(kind)
-        fields = [field for field in dataclasses.fields(kind) if field.init]
+        hints = typing.get_type_hints(kind, localns=self._names)
+        given = {**self._given.get(kind, {}), **given}
+        fields = [field for field in dataclasses.fields(kind) if field.init and not field.name.startswith("_")]
         made = {field.name: self.value(hints[field.name], field.name) for field in fields if field.name not in given}
         return kind(**made, **given)
 
@@ -36,6 +47,10 @@ class Maker:
             return number + 0.25
         if annotation in (str, Any, object):
             return f"{name} {number}"
+        if annotation is Fraction:
+            return Fraction(number)
+        if origin is np.ndarray:
+            return np.array([number, number + 1]) / 256
         if annotation is Path:
             return Path(f"{name}-{number}")
         if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
