@@ -10,35 +10,16 @@ import importlib
 import inspect
 import json
 import pkgutil
-from collections.abc import Iterator, Mapping
-from fractions import Fraction
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import pytest
-from made_up import Maker
+from made_reports import maker, told
 
 import cliplab
-from adapters.data.examples import Example
-from adapters.records import Prediction
-from cliplab.detect.adapting import SHORT, ScoreHead
-from cliplab.detect.highlights.options import HighlightOptions
+from cliplab.detect.adapting import ScoreHead
 from cliplab.rollout.settings import RolloutSettings
 
-GIVEN: dict[type, dict[str, Any]] = {
-    ScoreHead: {"kernel": tuple(n / 64 for n in range(SHORT)), "bias": 0.25, "share": 0.5},
-    HighlightOptions: {
-        "min_score": 0.75,
-        "snap_seconds": 2.5,
-        "frames": "key",
-        "quality": "720p",
-        "headers": {},
-        "before_shares": {"cheer": 0.5},
-    },
-    RolloutSettings: {"stages": (20.0, 100.0), "false_halts": 0.125, "worse": 2.5, "worse_latency": 1.75},
-    Prediction: {"scores": np.array([0.25, 0.75], np.float32), "labels": ("a", "b"), "frame_scores": None},
-}
 # What is in the JSON under another name or in another form: field to key and value, None for what is not told.
 TOLD: dict[str, dict[str, Any]] = {
     "Gain": {"clips": "more_clips", "now": "clips_now"},
@@ -84,26 +65,9 @@ def reports() -> Iterator[type]:
 KINDS = {kind.__name__: kind for kind in reports()}
 
 
-def told(value: Any) -> Any:
-    """A value as JSON has it."""
-    if hasattr(value, "to_json"):
-        return told(value.to_json())
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return told(dataclasses.asdict(value))
-    if isinstance(value, Mapping):
-        return {str(name): told(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [told(one) for one in value]
-    return str(value) if isinstance(value, Path) else float(value) if isinstance(value, Fraction) else value
-
-
-def made(kind: type) -> Any:
-    return Maker(GIVEN, {"Example": Example}).make(kind)
-
-
 @pytest.mark.parametrize("name", sorted(set(KINDS) - ELSEWHERE))
 def test_each_field_of_a_report_is_in_its_json(name: str) -> None:
-    report = made(KINDS[name])
+    report = maker().make(KINDS[name])
     shown = json.loads(json.dumps(told(report.to_json())))
     other = TOLD.get(name, {})
     for field in dataclasses.fields(report):
@@ -126,6 +90,6 @@ def test_reports_that_need_more_are_there() -> None:
 
 
 def test_what_is_stored_comes_back() -> None:
-    rules, head = made(RolloutSettings), made(ScoreHead)
+    rules, head = maker().make(RolloutSettings), maker().make(ScoreHead)
     assert RolloutSettings.from_json(json.loads(json.dumps(rules.to_json()))) == rules
     assert ScoreHead.from_dict(json.loads(json.dumps(head.to_dict()))) == head
