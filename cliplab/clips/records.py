@@ -206,7 +206,7 @@ def read_features(text: str) -> dict[str, Any]:
     """
     try:
         found = parse_json(text)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, AttributeError):  # the last where it is a number, which SQLite keeps as one
         found = _with_nan(text)
     if not isinstance(found, dict):
         raise ClipError(f"the stored features are not a JSON object: {text!r:.80}")
