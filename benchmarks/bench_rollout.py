@@ -242,42 +242,58 @@ def points(results: dict[float, list[Outcome]]) -> dict[str, list[tuple[float, f
     return found
 
 
+def scenarios(runs: int, power_runs: int) -> dict[str, dict[str, tuple[Scenario, int, float]]]:
+    """Each row of the tables by title: what is simulated, how often, and its place on the axis of a curve."""
+    few = max(1, runs // 5)
+    rates, times = (1.25, 1.5, 2, 2.5, 3, 4, 5), (1.05, 1.1, 1.15, 1.2, 1.3, 1.5, 2.0)
+    worse = {f"error rate {rate:g}%": (Scenario(error=rate / 100), power_runs, rate) for rate in rates}
+    slower = {f"latency {time:g} times": (Scenario(slower=time), power_runs, time) for time in times}
+    other = {
+        "error rate 3%; devices differ (variance 0.5)": (Scenario(error=0.03, varies=0.5), power_runs, 0.0),
+        **{
+            f"scores higher by {shift:g} standard deviations": (Scenario(shift=shift), power_runs, 0.0)
+            for shift in (0.25, 0.5, 1.0)
+        },
+    }
+    same = {
+        "the same": (Scenario(), runs, 0.0),
+        "the same; devices differ (variance 0.5)": (Scenario(varies=0.5), few, 0.0),
+        "the same; 1% of cameras broken": (Scenario(broken=0.01), few, 0.0),
+    }
+    return {"Rollouts without a difference": same, RATES: worse, TIMES: slower, "Other differences": other}
+
+
+RATES, TIMES = "Error rate of the candidate, % (control: 1%)", "Latency of the candidate, times the control's"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=500, help="of rollouts without a difference")
     parser.add_argument("--power-runs", type=int, default=100, help="of each other scenario")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="TEXT", help="only rows with such a text in their name"
+    )
     parser.add_argument("--figure", type=Path, default=None)
     arguments = parser.parse_args()
-    began = time.monotonic()
-    rates = (0.0125, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05)
-    times = (1.05, 1.1, 1.15, 1.2, 1.3, 1.5, 2.0)
+    began, curves = time.monotonic(), {}
     with ProcessPoolExecutor(arguments.processes) as pool:
-        print("### Rollouts without a difference\n\n" + HEAD)
-        print(line("the same", run_many(Scenario(), arguments.runs, pool)), flush=True)
-        few = max(1, arguments.runs // 5)
-        print(line("the same; devices differ (variance 0.5)", run_many(Scenario(varies=0.5), few, pool)), flush=True)
-        print(line("the same; 1% of cameras broken", run_many(Scenario(broken=0.01), few, pool)), flush=True)
-        print("\n### Worse candidates\n\n" + HEAD)
-        by_rate = {}
-        for rate in rates:
-            by_rate[100 * rate] = run_many(Scenario(error=rate), arguments.power_runs, pool)
-            print(line(f"error rate {100 * rate:g}%", by_rate[100 * rate]), flush=True)
-        varied = run_many(Scenario(error=0.03, varies=0.5), arguments.power_runs, pool)
-        print(line("error rate 3%; devices differ (variance 0.5)", varied), flush=True)
-        by_time = {}
-        for slower in times:
-            by_time[slower] = run_many(Scenario(slower=slower), arguments.power_runs, pool)
-            print(line(f"latency {slower:g} times", by_time[slower]), flush=True)
-        for shift in (0.25, 0.5, 1.0):
-            found = run_many(Scenario(shift=shift), arguments.power_runs, pool)
-            print(line(f"scores higher by {shift:g} standard deviations", found), flush=True)
-    print(f"\n{time.monotonic() - began:.0f} s with {arguments.processes} processes")
-    if arguments.figure is not None:
-        curves = {
-            "error rate of the candidate, % (control: 1%)": points(by_rate),
-            "latency of the candidate, times the control's": points(by_time),
-        }
+        for title, rows in scenarios(arguments.runs, arguments.power_runs).items():
+            chosen = {
+                name: row for name, row in rows.items() if not arguments.only or any(w in name for w in arguments.only)
+            }
+            if not chosen:
+                continue
+            print(f"### {title}\n\n{HEAD}")
+            by_place = {}
+            for name, (scenario, runs, place) in chosen.items():
+                by_place[place] = run_many(scenario, runs, pool)
+                print(line(name, by_place[place]), flush=True)
+            print()
+            if title in (RATES, TIMES):
+                curves[title] = points(by_place)
+    print(f"{time.monotonic() - began:.0f} s with {arguments.processes} processes")
+    if arguments.figure is not None and curves:
         draw(curves, arguments.figure)
 
 

@@ -1,4 +1,4 @@
-"""SQLite by path or PostgreSQL by URL, through SQLAlchemy: engines, and errors in words that say what to do."""
+"""SQLite by path or PostgreSQL by URL, through SQLAlchemy: engines, versions of tables, errors with a way out."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 from adapters.errors import MissingExtraError, StorageError
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy.engine import Connection, Engine
 
 _WAIT_SECONDS = 30.0  # for another process that writes
+# Alembic's own name of the table that has a database's version.
+ALEMBIC_TABLE = "alembic_version"
 _POSTGRES = ("postgresql", "postgres")
 
 
@@ -135,6 +138,44 @@ def open_engine(name: str, database: str | Path, path: Path | None, extra: str) 
         connection.exec_driver_sql(connection.get_execution_options().get("begin", "BEGIN"))
 
     return engine
+
+
+def alembic_config(migrations: Path, version_table: str = ALEMBIC_TABLE) -> Config:
+    """What Alembic needs to bring tables to a version, without a file alembic.ini.
+
+    Args:
+        migrations: The folder with ``env.py``, which calls ``run_migrations``, and ``versions``.
+        version_table: The table that has the version; sets of tables that share a database have one each.
+    """
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))
+    config.attributes["version_table"] = version_table
+    return config
+
+
+def known_versions(config: Config) -> list[str]:
+    """The versions of the tables that this cliplab knows, the newest last.
+
+    Args:
+        config: By ``alembic_config``.
+    """
+    from alembic.script import ScriptDirectory
+
+    return [item.revision for item in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+
+
+def run_migrations() -> None:
+    """Run the versions in the transaction of ``config.attributes["connection"]``; called by each ``env.py``."""
+    from alembic import context
+
+    attributes = context.config.attributes
+    context.configure(
+        connection=attributes["connection"], transactional_ddl=True, version_table=attributes["version_table"]
+    )
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 def free_name(path: Path, version: str) -> Path:

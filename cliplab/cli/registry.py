@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cliplab.cli import device, registry_keeping, registry_versions
+from cliplab.cli import device, registry_environments, registry_keeping, registry_versions
 from cliplab.cli.console import FAILED, command, show, write_json
-from cliplab.cli.options import AsJson, DryRun, arg, opt
+from cliplab.cli.options import AsJson, DryRun, TrustAdapters, arg, opt
+from cliplab.cli.registry_versions import RegistryOption, Who
 
 if TYPE_CHECKING:
-    from cliplab.registry import ManifestReport
+    from cliplab.registry import FolderReport, ManifestReport
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +23,13 @@ def register(app: typer.Typer) -> None:
     )
     registry_keeping.register(registry)
     registry_versions.register(registry)
-    registry.command("manifest")(command(registry_manifest))
+    registry_environments.register(registry)
+    for name, function in (
+        ("to-folder", registry_to_folder),
+        ("from-folder", registry_from_folder),
+        ("manifest", registry_manifest),
+    ):
+        registry.command(name)(command(function))
     device.register_in_registry(registry)
     app.add_typer(registry, name="registry")
 
@@ -63,6 +70,45 @@ def registry_manifest(
     else:
         show(*([report.next_name] if only_name else _shown(report)))
     return FAILED if report.problems and not only_name else None
+
+
+def registry_to_folder(
+    name: Annotated[str, arg("NAME", "The model.")],
+    folder: Annotated[Path, arg("DIR", "Folder of .tflite files and model_manifest.json.")],
+    environment: Annotated[
+        str | None, opt("NAME", "Environment whose version to use; default: the highest version.")
+    ] = None,
+    registry: RegistryOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the versions of a model into a folder that workers follow."""
+    from cliplab import registry as library
+
+    _show_folder(library.registry_to_folder(name, folder, environment=environment, registry=registry), as_json)
+
+
+def registry_from_folder(
+    folder: Annotated[Path, arg("DIR", "Folder of .tflite files and model_manifest.json.")],
+    name: Annotated[str, arg("NAME", "Name of the model in the registry.")],
+    registry: RegistryOption = None,
+    who: Who = "",
+    trust_adapters: TrustAdapters = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload the models of a folder with a model_manifest.json."""
+    from cliplab import registry as library
+
+    report = library.registry_from_folder(folder, name, registry=registry, who=who, trust_adapters=trust_adapters or ())
+    _show_folder(report, as_json)
+
+
+def _show_folder(report: FolderReport, as_json: bool) -> None:
+    if as_json:
+        write_json(report.to_json())
+        return
+    lines = [f"written: {name}" for name in report.written] + [f"already there: {name}" for name in report.skipped]
+    lines += [f"current: {report.current}"] if report.current else []
+    show(*lines, *(f"note: {note}" for note in report.notes))
 
 
 def _shown(report: ManifestReport) -> list[Any]:

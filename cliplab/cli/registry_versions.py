@@ -1,4 +1,4 @@
-"""`cliplab registry upload | list | show | download | promote | rollback | compare | history | lineage | zoo`."""
+"""`cliplab registry upload | list | show | download | compare | zoo | export`: the versions that are kept."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cliplab.cli.console import FAILED, command, show, write_json
+from cliplab.cli.console import command, show, write_json
 from cliplab.cli.options import AsJson, DryRun, Force, OutputOption, TrustAdapters, arg, one_output, opt
 
 if TYPE_CHECKING:
-    from cliplab.registry import FolderReport, ListedVersion, PromotionReport
+    from cliplab.registry import ListedVersion
 
 RegistryOption = Annotated[
     str | None,
@@ -33,15 +33,9 @@ def register(registry: typer.Typer) -> None:
         ("list", registry_list),
         ("show", registry_show),
         ("download", registry_download),
-        ("promote", registry_promote),
-        ("rollback", registry_rollback),
         ("compare", registry_compare),
-        ("history", registry_history),
-        ("lineage", registry_lineage),
         ("zoo", registry_zoo),
         ("export", registry_export),
-        ("to-folder", registry_to_folder),
-        ("from-folder", registry_from_folder),
     ):
         registry.command(name)(command(function))
 
@@ -86,7 +80,7 @@ def registry_upload(
         return
     change = report.version.change
     lines = [f"{'stored' if report.written else 'would store'}: {report.version.full_name}, {_change(change)}"]
-    show(*lines, *_metric_lines(change["metrics"]), *(f"note: {note}" for note in report.notes))
+    show(*lines, *metric_lines(change["metrics"]), *(f"note: {note}" for note in report.notes))
 
 
 def registry_list(
@@ -167,55 +161,6 @@ def registry_download(
         show(f"written: {path}")
 
 
-def registry_promote(
-    model_id: Annotated[str, opt("NAME", "The model.", "--model-id")],
-    version: Annotated[str | None, opt("X.Y.Z", "Version; or give --model-id NAME@X.Y.Z.")] = None,
-    environment: Annotated[str, opt("NAME", "development, staging or production.")] = "staging",
-    reason: Reason = "",
-    force: Annotated[bool, typer.Option("--force", help="Promote even if a check failed; needs --reason.")] = False,
-    registry: RegistryOption = None,
-    who: Who = "",
-    trust_adapters: TrustAdapters = None,
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> int | None:
-    """Use a version in an environment, after checking its golden clip and its gates."""
-    from cliplab import registry as library
-
-    report = library.registry_promote(
-        model_id,
-        version,
-        environment,
-        registry=registry,
-        reason=reason,
-        force=force,
-        who=who,
-        trust_adapters=trust_adapters or (),
-        dry_run=dry_run,
-    )
-    _show_promotion(report, as_json)
-    return FAILED if dry_run and not all(check.passed for check in report.checks) else None
-
-
-def registry_rollback(
-    model_id: Annotated[str, opt("NAME", "The model.", "--model-id")],
-    environment: Annotated[str, opt("NAME", "development, staging or production.")],
-    version: Annotated[str | None, opt("X.Y.Z", "An earlier version; default: the one before.")] = None,
-    reason: Reason = "",
-    registry: RegistryOption = None,
-    who: Who = "",
-    dry_run: DryRun = False,
-    as_json: AsJson = False,
-) -> None:
-    """Return an environment to an earlier version, without checks."""
-    from cliplab import registry as library
-
-    report = library.registry_rollback(
-        model_id, environment, registry=registry, version=version, reason=reason, who=who, dry_run=dry_run
-    )
-    _show_promotion(report, as_json)
-
-
 def registry_compare(
     one: Reference,
     other: Annotated[str, arg("OTHER", "The other version, named as MODEL.")],
@@ -245,42 +190,6 @@ def registry_compare(
     show(*shown, *(f"note: {note}" for note in found.notes))
 
 
-def registry_history(
-    name: Annotated[str | None, arg("NAME", "Only this model.")] = None,
-    environment: Environment = None,
-    last: Annotated[int | None, opt("N", "Only the latest N events.")] = None,
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
-) -> None:
-    """Show who changed what, when and why."""
-    from cliplab import registry as library
-
-    events = library.registry_history(name, environment=environment, registry=registry, last=last)
-    if as_json:
-        write_json([event.to_json() for event in events])
-    else:
-        show(_event_table(events))
-
-
-def registry_lineage(reference: Reference, registry: RegistryOption = None, as_json: AsJson = False) -> None:
-    """Show what a version was trained from, and what happened to it."""
-    from cliplab import registry as library
-
-    found = library.registry_lineage(reference, registry=registry)
-    if as_json:
-        write_json(found.to_json())
-        return
-    facts = [f"{key}: {value}" for key, value in found.version.lineage.items() if isinstance(value, str)]
-    show(
-        found.version.full_name,
-        f"follows: {found.before or 'nothing'}",
-        f"trained from: {' <- '.join(found.ancestors) or 'unknown (set it with --parent)'}",
-        f"trained from it: {', '.join(found.descendants) or 'nothing'}",
-        *facts,
-        _event_table(list(found.events)),
-    )
-
-
 def registry_zoo(
     output: Annotated[Path | None, arg("OUTPUT", "Page to write: X.html, X.md or X.json; or give --json.")] = None,
     output_option: OutputOption = None,
@@ -298,8 +207,8 @@ def registry_zoo(
         write_json([entry.to_json() for entry in entries])
         return
     show(*(f"{entry.name} {entry.version}" for entry in entries), f"{len(entries)} models")
-    if output is not None:
-        show(f"written: {output}")
+    if path is not None:
+        show(f"written: {path}")
 
 
 def registry_export(
@@ -326,56 +235,6 @@ def registry_export(
         show(f"written: {path}", *([f"written: {signature}"] if signature else []))
 
 
-def registry_to_folder(
-    name: Annotated[str, arg("NAME", "The model.")],
-    folder: Annotated[Path, arg("DIR", "Folder of .tflite files and model_manifest.json.")],
-    environment: Annotated[
-        str | None, opt("NAME", "Environment whose version to use; default: the highest version.")
-    ] = None,
-    registry: RegistryOption = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write the versions of a model into a folder that workers follow."""
-    from cliplab import registry as library
-
-    _show_folder(library.registry_to_folder(name, folder, environment=environment, registry=registry), as_json)
-
-
-def registry_from_folder(
-    folder: Annotated[Path, arg("DIR", "Folder of .tflite files and model_manifest.json.")],
-    name: Annotated[str, arg("NAME", "Name of the model in the registry.")],
-    registry: RegistryOption = None,
-    who: Who = "",
-    trust_adapters: TrustAdapters = None,
-    as_json: AsJson = False,
-) -> None:
-    """Upload the models of a folder with a model_manifest.json."""
-    from cliplab import registry as library
-
-    report = library.registry_from_folder(folder, name, registry=registry, who=who, trust_adapters=trust_adapters or ())
-    _show_folder(report, as_json)
-
-
-def _show_folder(report: FolderReport, as_json: bool) -> None:
-    if as_json:
-        write_json(report.to_json())
-        return
-    lines = [f"written: {name}" for name in report.written] + [f"already there: {name}" for name in report.skipped]
-    lines += [f"current: {report.current}"] if report.current else []
-    show(*lines, *(f"note: {note}" for note in report.notes))
-
-
-def _show_promotion(report: PromotionReport, as_json: bool) -> None:
-    if as_json:
-        write_json(report.to_json())
-        return
-    verb = "has" if report.written else "would have"
-    lines = [f"{report.environment} {verb} {report.name} {report.version} (before: {report.previous or 'none'})"]
-    lines += [f"{'passed' if check.passed else 'FAILED'}: {check.text}" for check in report.checks]
-    lines += ["forced: the failed checks are kept with the reason"] if report.forced else []
-    show(*lines, *_metric_lines(report.metrics), *(f"note: {note}" for note in report.notes))
-
-
 def _change(change: Any) -> str:
     if change.get("from") is None:
         return "the first version"
@@ -383,7 +242,12 @@ def _change(change: Any) -> str:
     return f"a {change['kind']} version after {change['from']}" + (f": {changed}" if changed else "")
 
 
-def _metric_lines(metrics: Any) -> list[str]:
+def metric_lines(metrics: Any) -> list[str]:
+    """Each figure of two versions with its difference.
+
+    Args:
+        metrics: By name: before, after, difference.
+    """
     return [
         f"{name}: {values['before']:.4g} -> {values['after']:.4g} ({values['difference']:+.4g})"
         for name, values in metrics.items()
@@ -392,23 +256,3 @@ def _metric_lines(metrics: Any) -> list[str]:
 
 def _figures(item: ListedVersion) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in item.version.metrics.items()) or "-"
-
-
-def _event_table(events: Any) -> Any:
-    from cliplab.cli.tables import table
-
-    rows = [
-        (
-            event.sequence,
-            event.at[:19].replace("T", " "),
-            event.who,
-            event.kind,
-            event.model or "-",
-            event.environment or "-",
-            event.from_version or "-",
-            event.to_version or event.version or "-",
-            event.reason or "-",
-        )
-        for event in events
-    ]
-    return table(("", "when (UTC)", "who", "what", "model", "environment", "from", "to", "why"), rows)

@@ -5,17 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from adapters.errors import StorageError
 from cliplab.clips.schema import FACTS, OWN_WRITER
-from cliplab.sql import copy_sqlite, free_name, named_database, now, open_engine, translated
-
-if TYPE_CHECKING:
-    from alembic.config import Config
+from cliplab.sql import (
+    alembic_config,
+    copy_sqlite,
+    free_name,
+    known_versions,
+    named_database,
+    now,
+    open_engine,
+    translated,
+)
 
 __all__ = ["Database", "now"]
 
@@ -108,10 +113,9 @@ class Database:
     def _bring_up(self) -> None:
         """Migrate to this version, under the database's own lock."""
         from alembic import command
-        from alembic.script import ScriptDirectory
 
-        config = _alembic()
-        known = [item.revision for item in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+        config = alembic_config(Path(__file__).parent / "migrations")
+        known = known_versions(config)
         with self._engine.connect() as connection:
             if self._version(connection, known) == known[-1]:
                 return
@@ -164,11 +168,3 @@ class Database:
                 f"{self.name}: its table clips has no column {', '.join(missing)}, so it is not a clip database. Use "
                 "another database, or add the columns (docs/guides/clips.md)"
             )
-
-
-def _alembic() -> Config:
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    return config

@@ -9,12 +9,20 @@ from typing import TYPE_CHECKING
 
 from adapters.errors import StorageError
 from cliplab.registry.schema import VERSION_TABLE, sa
-from cliplab.sql import copy_sqlite, free_name, named_database, open_engine, translated
+from cliplab.sql import (
+    alembic_config,
+    copy_sqlite,
+    free_name,
+    known_versions,
+    named_database,
+    open_engine,
+    translated,
+)
 
 if TYPE_CHECKING:
-    from alembic.config import Config
     from sqlalchemy.engine import Connection, Engine
 
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 7234156  # PostgreSQL's advisory lock of whoever writes events or migrates
 
 
@@ -77,10 +85,9 @@ class RegistryDatabase:
     def _bring_up(self, read_only: bool) -> None:
         """Migrate to this version, under the database's own lock."""
         from alembic import command
-        from alembic.script import ScriptDirectory
 
-        config = _alembic()
-        known = [item.revision for item in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+        config = alembic_config(_MIGRATIONS, VERSION_TABLE)
+        known = known_versions(config)
         with self.engine.connect() as connection:
             found = self._version(connection, known)
         if found == known[-1]:
@@ -117,11 +124,3 @@ class RegistryDatabase:
             f"{self.name}: has version {', '.join(map(repr, rows)) or 'none'}; this cliplab knows "
             f"{', '.join(known)}. A newer cliplab wrote it. Update cliplab, or use another registry"
         )
-
-
-def _alembic() -> Config:
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
-    return config

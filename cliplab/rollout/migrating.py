@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from adapters.errors import StorageError
 from cliplab.rollout.schema import FACTS, VERSION_TABLE
-from cliplab.sql import copy_sqlite, free_name
+from cliplab.sql import alembic_config, copy_sqlite, free_name, known_versions
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -35,7 +35,7 @@ def version_of(connection: Connection) -> str | None:
     if VERSION_TABLE in tables:
         rows = connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalars().all()
         found = ", ".join(map(str, rows))
-        known = [*_known()] if found != HEAD else [HEAD]
+        known = known_versions(_config()) if found != HEAD else [HEAD]
     elif FACTS.name in tables:
         fact = connection.execute(sa.select(FACTS.c.value).where(FACTS.c.name == "version")).scalar()
         if fact is None:  # the making of the tables was cut short
@@ -66,7 +66,7 @@ def bring_up(connection: Connection, engine: Engine) -> None:
     found = version_of(connection)
     if found == HEAD and sa.inspect(connection).has_table(VERSION_TABLE):
         return  # another process was faster
-    config = _alembic()
+    config = _config()
     config.attributes["connection"] = connection
     if found is not None:
         if found != HEAD and engine.dialect.name == "sqlite" and engine.url.database:
@@ -77,15 +77,5 @@ def bring_up(connection: Connection, engine: Engine) -> None:
     command.upgrade(config, "head")
 
 
-def _known() -> list[str]:
-    from alembic.script import ScriptDirectory
-
-    return [item.revision for item in ScriptDirectory.from_config(_alembic()).walk_revisions()][::-1]
-
-
-def _alembic() -> Config:
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
-    return config
+def _config() -> Config:
+    return alembic_config(SCRIPTS, VERSION_TABLE)

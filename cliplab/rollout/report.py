@@ -19,7 +19,8 @@ MAX_LABELS = 64
 MAX_PREDICTIONS = 10_000_000
 MAX_RESTARTS = 10_000
 MAX_SEQUENCE = 2**53
-_MAX_NAME, _MAX_MODELS, _MAX_EDGES = 200, 32, 500
+MAX_MODELS = 100  # of one device
+_MAX_NAME, _MAX_EDGES = 200, 500
 _COUNTS = {
     "predictions": MAX_PREDICTIONS,
     "errors": MAX_PREDICTIONS,
@@ -157,8 +158,8 @@ def _text(value: Any, key: str, where: str) -> str:
 
 
 def _versions(value: Any, where: str) -> dict[str, str]:
-    if not isinstance(value, Mapping) or len(value) > _MAX_MODELS:
-        raise ReportError(f"{where}: versions must be an object of at most {_MAX_MODELS} models, got {value!r:.80}")
+    if not isinstance(value, Mapping) or len(value) > MAX_MODELS:
+        raise ReportError(f"{where}: versions must be an object of at most {MAX_MODELS} models, got {value!r:.80}")
     return {name(model, "a model", where): name(version, "a version", where) for model, version in value.items()}
 
 

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ SILENT_SECONDS = RolloutSettings.silent_minutes * 60.0
 _RECENT_HOURS = 24
 _MOST_EVENTS = 50
 _FAILING_SHARE = 0.05
+# Versions that are listed, of the fleet and of one device; and models whose predictions are counted.
+_MOST_VERSIONS, _DEVICE_VERSIONS, _MODELS = 20, 8, 500
 KINDS = ("all", "silent", "failing", "warning")
 
 
@@ -38,7 +41,8 @@ class DeviceRow:
 
     Attributes:
         name: Its name.
-        versions: Model and version of each model that it uses.
+        versions: Model and version of each model that it uses, as far as they are listed.
+        more_versions: How many others it uses.
         age: How long ago it reported, in words.
         silent: Whether it has not reported for ``SILENT_SECONDS``.
         warning: What its owner should know, or the empty string.
@@ -51,6 +55,7 @@ class DeviceRow:
 
     name: str
     versions: tuple[tuple[str, str], ...]
+    more_versions: int
     age: str
     silent: bool
     warning: str
@@ -132,14 +137,13 @@ def read_summary(registry: Registry, now: float | None = None) -> dict[str, Any]
         if not _has_tables(connection):
             return {"devices": 0, "silent": 0, "versions": [], "rollouts": []}
         rows = connection.execute(sa.select(DEVICES.c.last_seen, DEVICES.c.versions)).all()
-    counts: dict[tuple[str, str], int] = {}
-    for row in rows:
-        for pair in json.loads(row.versions).items():
-            counts[pair] = counts.get(pair, 0) + 1
+    # The most used: a device may report any names, and must not hide those of the others.
+    counts = Counter(pair for row in rows for pair in json.loads(row.versions).items())
+    used = sorted(counts.most_common(_MOST_VERSIONS))
     return {
         "devices": len(rows),
         "silent": sum(at - row.last_seen > SILENT_SECONDS for row in rows),
-        "versions": [(model, version, count) for (model, version), count in sorted(counts.items())[:20]],
+        "versions": [(model, version, count) for (model, version), count in used],
         "rollouts": _rollouts(registry, at),
     }
 
@@ -168,12 +172,11 @@ def read_devices(
     with registry.engine.connect() as connection:
         if not _has_tables(connection):
             return [], ""
-        models = {
-            name for text in connection.execute(sa.select(DEVICES.c.versions)).scalars() for name in json.loads(text)
-        }
+        texts = connection.execute(sa.select(DEVICES.c.versions)).scalars()
+        models = [name for name, _ in Counter(name for text in texts for name in json.loads(text)).most_common(_MODELS)]
         # Hours before a rollout began are negative. Each range is read by the index of model and hour.
         ranges = [
-            sa.select(SUMS).where(SUMS.c.model.in_(sorted(models)), hours)
+            sa.select(SUMS).where(SUMS.c.model.in_(models), hours)
             for hours in (SUMS.c.hour >= since, SUMS.c.hour <= -since)
         ]
         recent = sa.union_all(*ranges).subquery()
@@ -314,9 +317,11 @@ def _last_reason(registry: Registry, rollout: Rollout) -> str:
 
 def _device(row: Any, at: float) -> DeviceRow:
     cloned = row.cloned_at is not None and at - row.cloned_at < CLONE_SECONDS
+    versions = sorted((str(model), str(version)) for model, version in json.loads(row.versions).items())
     return DeviceRow(
         row.device,
-        tuple(sorted((str(model), str(version)) for model, version in json.loads(row.versions).items())),
+        tuple(versions[:_DEVICE_VERSIONS]),
+        max(0, len(versions) - _DEVICE_VERSIONS),
         age_words(at - row.last_seen),
         at - row.last_seen > SILENT_SECONDS,
         "two devices have this name" if cloned else "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import sqlalchemy as sa
 from registry_files import TRUSTED
 from registry_files import upload as upload_version
 from tuf_client import Device
@@ -19,21 +21,29 @@ NAME = "base-general"
 
 
 def killed_after(steps: int, act: Callable[[], object]) -> bool:
-    """Run act in a process that SIGKILLs itself at the n-th file or database step. Returns whether it was killed."""
+    """Run act in a process that SIGKILLs itself at its n-th step: a change of a file, an SQL statement or a commit.
+
+    Returns whether it was killed; False where it has fewer steps.
+    """
     child = os.fork()
     if child == 0:
         left = steps
 
-        def step(event: str, arguments: tuple[object, ...]) -> None:
+        def step(*_: object) -> None:
             nonlocal left
-            if event in ("os.rename", "os.link", "os.mkdir", "sqlite3.connect/handle") or (
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def audit(event: str, arguments: tuple[object, ...]) -> None:
+            if event in ("os.rename", "os.link", "os.mkdir", "os.remove", "sqlite3.connect/handle") or (
                 event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")
             ):
-                left -= 1
-                if left < 0:
-                    os.kill(os.getpid(), signal.SIGKILL)
+                step()
 
-        sys.addaudithook(step)
+        sys.addaudithook(audit)
+        for moment in ("before_cursor_execute", "commit"):
+            sa.event.listen(sa.engine.Engine, moment, step)
         try:
             act()
         except BaseException:
@@ -51,17 +61,19 @@ def current(device: Device) -> str:
     return str(model["version"])
 
 
-def publisher(folder: str, home: str, kills: str) -> None:
-    """Promotions to and fro, each killed one step later than the one before."""
+def publisher(folder: str, home: str, stride: str) -> int:
+    """Promotions to and fro, each killed some steps later than the one before, until one has no step left."""
     place, device = Path(folder), Device(Path(home), Path(folder) / "tuf")
-    version, killed = "1.0.0", 0
-    for steps in range(int(kills)):
+    version, killed, was_killed = "1.0.0", 0, True
+    for steps in itertools.count(0, int(stride)):
+        if not was_killed:
+            return killed
         other = "1.1.0" if version == "1.0.0" else "1.0.0"
 
         def promote(wanted: str = other) -> None:
             registry_promote(NAME, wanted, "production", registry=place, trust_adapters=TRUSTED)
 
-        was_killed = killed_after(steps % 16, promote)
+        was_killed = killed_after(steps, promote)
         killed += was_killed
         with open_registry(place) as registry:
             stored = registry.current(NAME, "production")
@@ -72,19 +84,22 @@ def publisher(folder: str, home: str, kills: str) -> None:
         registry_publish(registry=place)  # what was acknowledged and not published
         version = stored.version
         assert current(device) == version
-    assert killed >= int(kills) / 3, killed
+    return killed
 
 
-def upload(folder: str, home: str, kills: str) -> None:
-    """Uploads, each killed one step later than the one before."""
-    place, done = Path(folder), 0
-    for steps in range(int(kills)):
+def upload(folder: str, home: str, stride: str) -> int:
+    """Uploads, each killed some steps later than the one before, until one has no step left."""
+    place, done, killed, was_killed = Path(folder), 0, 0, True
+    for steps in itertools.count(0, int(stride)):
+        if not was_killed:
+            break
         version = f"1.2.{done}"
 
         def act(wanted: str = version) -> None:
             upload_version(place, NAME, wanted)
 
-        was_killed = killed_after(steps % 12, act)
+        was_killed = killed_after(steps, act)
+        killed += was_killed
         with open_registry(place) as registry:
             found = {item.version for item in registry.versions(NAME)}
             assert was_killed or version in found
@@ -93,3 +108,4 @@ def upload(folder: str, home: str, kills: str) -> None:
                 done += 1
             registry.check()
     assert done
+    return killed

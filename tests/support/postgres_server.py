@@ -55,6 +55,18 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+def new_database(server: str) -> str:
+    """Make an empty database on a server of ``postgres``. Gives its URL."""
+    import sqlalchemy as sa
+
+    base, name = server.rpartition("/")[0], f"r{os.urandom(6).hex()}"
+    engine = sa.create_engine(server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    engine.dispose()
+    return f"{base}/{name}"
+
+
 def _has_user(name: str) -> bool:
     try:
         pwd.getpwnam(name)

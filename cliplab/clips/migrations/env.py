@@ -1,14 +1,6 @@
-"""Run by Alembic: brings the database of the connection that ``cliplab.clips.database`` gives to a version."""
+"""Run by Alembic for ``cliplab.clips.database``."""
 
-from alembic import context
-
-
-def migrate() -> None:
-    """Run the versions in the connection's transaction."""
-    context.configure(connection=context.config.attributes["connection"], transactional_ddl=True)
-    with context.begin_transaction():
-        context.run_migrations()
-
+from cliplab.sql import run_migrations
 
 if __name__ == "env_py":  # the name under which Alembic runs this file
-    migrate()
+    run_migrations()

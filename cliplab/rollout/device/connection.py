@@ -90,6 +90,8 @@ class RegistryConnection:
         self._context = _trusting(ca, self._secure)
         self._small_seconds, self._min_speed = small_seconds, min_bytes_per_second
         self._connection: http.client.HTTPConnection | None = None
+        # Of the request in progress: http.client lets go of it where the answer says that it ends the connection.
+        self._socket: socket.socket | None = None
         self._date: str | None = None
 
     @property
@@ -105,6 +107,7 @@ class RegistryConnection:
 
     def close(self) -> None:
         """Close the connection; the next request opens another."""
+        self._socket = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -169,6 +172,8 @@ class RegistryConnection:
                     if response.status not in (200, 201, 202, 204, 206) and not unchanged:
                         raise _refused(self.url, path, response)
                     yield response
+                    if late.passed:  # where nothing says how long an answer is, its end may be that of the time
+                        raise TimeoutError
                 except UnreachableError as error:
                     if late.passed:  # the connection that ended was ended here
                         raise self._unreachable(path, error, True, limit) from error
@@ -225,12 +230,11 @@ class RegistryConnection:
     ) -> http.client.HTTPResponse:
         if self._connection is None:
             if self._context is not None:
-                self._connection = http.client.HTTPSConnection(
-                    self._host, self._port, timeout=_STALL_SECONDS, context=self._context
-                )
+                self._connection = _SecureConnection(self._host, self._port, _STALL_SECONDS, self._context)
             else:
                 self._connection = http.client.HTTPConnection(self._host, self._port, timeout=_STALL_SECONDS)
         self._connection.request(method, target, body=body, headers=dict(headers))
+        self._socket = self._connection.sock
         return self._connection.getresponse()
 
     @contextmanager
@@ -239,7 +243,7 @@ class RegistryConnection:
 
         def end() -> None:
             connection = self._connection
-            sock = connection.sock if connection is not None else None
+            sock = self._socket or (connection.sock if connection is not None else None)
             if sock is not None:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
@@ -261,6 +265,20 @@ class RegistryConnection:
         else:
             reason = f"cannot be reached ({getattr(error, 'strerror', None) or error or type(error).__name__})"
         return UnreachableError(f"{self.url}: {reason} (asked for {path}). The device will try again.")
+
+
+class _SecureConnection(http.client.HTTPConnection):
+    """https whose handshake a deadline can end: the socket that it uses is in its place before it begins."""
+
+    def __init__(self, host: str, port: int | None, timeout: float, context: ssl.SSLContext) -> None:
+        super().__init__(host, port or http.client.HTTPS_PORT, timeout=timeout)
+        self._trusted = context
+
+    def connect(self) -> None:
+        super().connect()
+        secure = self._trusted.wrap_socket(self.sock, server_hostname=self.host, do_handshake_on_connect=False)
+        self.sock = secure
+        secure.do_handshake()
 
 
 def _trusting(ca: Path | None, secure: bool) -> ssl.SSLContext | None:

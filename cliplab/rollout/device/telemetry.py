@@ -18,6 +18,7 @@ from cliplab.rollout.device.state import DeviceState
 
 # Reports that are sent in one round, so that a device that comes back after days does not flood the registry.
 SENT_PER_ROUND = 50
+_VERSIONS = 20  # whose names are known at least
 _STATUS_REFUSED = (400, 404, 409, 413, 422)
 
 
@@ -125,6 +126,7 @@ class Telemetry:
             made += 1
         # Only now: a process that is killed before this makes the same reports again, under the same numbers.
         events.clear()
+        self._forget_versions(len(versions))
         self._state.put("consumed", consumed)
         self._state.put("crashed", {name: True for name in self._state.get("crashed") if name in consumed})
         if made:
@@ -212,8 +214,12 @@ class Telemetry:
         known = self._state.get("versions")
         known.pop(sha256, None)
         known[sha256] = version
-        while len(known) > 20:
-            known.pop(next(iter(known)))
+
+    def _forget_versions(self, models: int) -> None:
+        """Forget what old files were called. A round remembers what is in use and what is wanted, newest last."""
+        known = self._state.get("versions")
+        for sha256 in list(known)[: -max(_VERSIONS, 4 * models)]:
+            del known[sha256]
 
     def _version_name(self, sha256: str) -> str | None:
         found = self._state.get("versions").get(sha256)

@@ -17,17 +17,18 @@ steps would read the same bytes and find the same. Anything else, and any error,
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from adapters.errors import MissingExtraError, StorageError
 from adapters.system import MAX_DEPTH, parse_json, storage_error, write_bytes_atomic
 from cliplab.rollout.device.connection import Answer, RegistryConnection
+from cliplab.rollout.device.downloading import download
 from cliplab.rollout.device.errors import TooLongError, UnreachableError, UntrustedError
+from cliplab.rollout.device.refusals import download_problem, older_state, refusal
 from cliplab.rollout.device.state import DeviceState
 from cliplab.rollout.device.workflow import (
     DOCUMENT_BYTES,
@@ -43,21 +44,17 @@ from cliplab.rollout.device.workflow import (
     keys_of,
     replaced_keys,
     signing_time,
+    tuf_errors,
     versions_of,
 )
 
 try:
-    from tuf.api import exceptions as tuf_errors
     from tuf.api.metadata import TargetFile
     from tuf.ngclient import Updater, UpdaterConfig
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "tuf", "device", "a device's client") from error
 
-if TYPE_CHECKING:
-    from http.client import HTTPResponse
-
 ROOT_NAME = "trusted_root.json"
-_FAR_SECONDS = 24 * 3600.0
 # What a registry says where there is no newer root, as python-tuf takes it.
 _NO_ROOT = (403, 404)
 # A registry of ours names its newest root with the timestamp. Who could lie there could as well answer 404 to the
@@ -151,9 +148,9 @@ class TrustedRepository:
             updater.refresh()
             versions, keys = versions_of(updater), keys_of(updater)
         except tuf_errors.DownloadError as error:
-            raise _download_problem(self._connection.url, error) from error
+            raise download_problem(self._connection.url, error) from error
         except (tuf_errors.RepositoryError, ValueError, RecursionError) as error:
-            raise UntrustedError(self._explain(error)) from error
+            raise UntrustedError(refusal(error, self._connection, self._state)) from error
         except OSError as error:
             raise storage_error(self._folder, error) from error
         self._check_versions(versions, keys)
@@ -234,7 +231,7 @@ class TrustedRepository:
             path = updater.find_cached_target(info) or updater.download_target(info)
             value = parse_json(Path(path).read_text("utf-8"), MAX_DEPTH)
         except tuf_errors.DownloadError as error:
-            raise _download_problem(self._connection.url, error) from error
+            raise download_problem(self._connection.url, error) from error
         except tuf_errors.RepositoryError as error:
             raise UntrustedError(f"{target}: is not what the registry has signed ({error}).") from error
         except OSError as error:
@@ -257,74 +254,21 @@ class TrustedRepository:
         try:
             return self._refreshed().get_targetinfo(target)
         except tuf_errors.DownloadError as error:
-            raise _download_problem(self._connection.url, error) from error
+            raise download_problem(self._connection.url, error) from error
         except tuf_errors.RepositoryError as error:
-            raise UntrustedError(self._explain(error)) from error
+            raise UntrustedError(refusal(error, self._connection, self._state)) from error
 
     def download(self, info: TargetFile, path: Path) -> None:
-        """Download a file, continuing what an earlier attempt left at ``path``; it is verified as a whole.
+        """Download a file; it continues what an earlier attempt left at ``path``, and is verified as a whole.
 
         Args:
             info: What is signed about it.
             path: Where it is written. Only after this returned may it be used.
 
         Raises:
-            UnreachableError: The connection ended; what arrived is kept for the next attempt.
-            UntrustedError: The bytes are not those that were signed; they are removed.
-            StorageError: It cannot be written.
+            UnreachableError, UntrustedError, StorageError: As ``downloading.download``.
         """
-        url_path = f"{TARGETS}/{_consistent_path(info)}"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            start = path.stat().st_size if path.exists() else 0
-            if start > info.length:
-                path.unlink()
-                start = 0
-            if start < info.length or info.length == 0:
-                self._append(info, url_path, path, start)
-            with path.open("rb") as file:
-                info.verify_length_and_hashes(file)
-        except tuf_errors.LengthOrHashMismatchError as error:
-            path.unlink(missing_ok=True)
-            raise UntrustedError(
-                f"{info.path}: what arrived is not what the registry has signed ({error}); it was removed."
-            ) from error
-        except OSError as error:
-            raise storage_error(path, error) from error
-
-    def _append(self, info: TargetFile, url_path: str, path: Path, start: int) -> None:
-        headers = {"Range": f"bytes={start}-"} if start else {}
-        try:
-            with self._connection.open(
-                "GET", url_path, headers=headers, seconds=self._connection.file_seconds(info.length - start)
-            ) as response:
-                if start and not _continues(response, start):
-                    start = 0
-                self._write(path, start, self._connection.blocks(response, info.length - start))
-        except UnreachableError as error:
-            if error.status == 416:  # what is here cannot be continued
-                path.unlink(missing_ok=True)
-            raise
-
-    def _write(self, path: Path, start: int, blocks: Iterator[bytes]) -> None:
-        """Append the blocks. Errors of the disk are kept apart from those of the network."""
-        try:
-            file = path.open("r+b" if start else "wb")
-        except OSError as error:
-            raise storage_error(path, error) from error
-        with file:
-            file.seek(start)
-            file.truncate()
-            for block in blocks:
-                try:
-                    file.write(block)
-                    file.flush()
-                except OSError as error:
-                    raise storage_error(path, error) from error
-            try:
-                os.fsync(file.fileno())
-            except OSError as error:
-                raise storage_error(path, error) from error
+        download(self._connection, info, path)
 
     def _refreshed(self) -> Updater:
         if self._updater is None:
@@ -346,57 +290,10 @@ class TrustedRepository:
         if older:
             seen = self._state.seen_versions
             raise UntrustedError(
-                self._restored(", ".join(f"{role} {versions[role]} after {seen[role]}" for role in older))
+                older_state(
+                    self._connection.url, ", ".join(f"{role} {versions[role]} after {seen[role]}" for role in older)
+                )
             )
-
-    def _restored(self, what: str) -> str:
-        return (
-            f"{self._connection.url}: presents an older state than this device has seen ({what}): either the registry "
-            "was "
-            "restored from a backup, or this is a rollback attack. The model in use stays. After a restore, publish "
-            "until the versions are above those that were seen; docs/guides/devices.md has the steps."
-        )
-
-    def _explain(self, error: Exception) -> str:
-        if isinstance(error, tuf_errors.BadVersionNumberError):
-            return self._restored(str(error))
-        if isinstance(error, tuf_errors.ExpiredMetadataError):
-            return self._expired(error)
-        return (
-            f"{self._connection.url}: sent metadata without valid signatures of its keys ({error}). "
-            "The model in use stays; the received data are not used."
-        )
-
-    def _expired(self, error: Exception) -> str:
-        now, server = self._state.trusted_now(), self._connection.server_time
-        text = (
-            f"{self._connection.url}: its metadata have expired ({error}; the time here is "
-            f"{datetime.fromtimestamp(now, UTC):%Y-%m-%d %H:%M} UTC). The model in use stays. "
-        )
-        if server is not None and abs(server - now) > _FAR_SECONDS:
-            return text + (
-                f"The registry's clock says {datetime.fromtimestamp(server, UTC):%Y-%m-%d %H:%M} UTC: set the clock of "
-                "this device (timedatectl set-ntp true), or that of the registry."
-            )
-        return text + "Renew them on the registry; if they are already new there, somebody may be blocking updates."
-
-
-def _continues(response: HTTPResponse, start: int) -> bool:
-    return response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
-
-
-def _consistent_path(info: TargetFile) -> str:
-    """Where a target is in a repository of consistent snapshots (specification, section 6.2)."""
-    folder, slash, name = info.path.rpartition("/")
-    return f"{folder}{slash}{next(iter(info.hashes.values()))}.{name}"
-
-
-def _download_problem(url: str, error: Exception) -> UnreachableError | UntrustedError:
-    if isinstance(error, tuf_errors.DownloadLengthMismatchError):
-        return UntrustedError(f"{url}: sent more than was signed or is allowed ({error}). It is not used.")
-    status = getattr(error, "status_code", None)
-    cause = error.__cause__
-    return cause if isinstance(cause, UnreachableError) else UnreachableError(f"{url}: {error}", status)
 
 
 def _read_file(path: Path) -> bytes:

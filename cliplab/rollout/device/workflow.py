@@ -12,11 +12,13 @@ from cliplab.rollout.device.errors import UnreachableError
 from cliplab.rollout.device.state import DeviceState
 
 try:
-    from tuf.api import exceptions as tuf_errors
+    from tuf.api import exceptions
     from tuf.ngclient import FetcherInterface, Updater
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "tuf", "device", "a device's client") from error
 
+# Also for the modules that use this one: only this one says how tuf is installed.
+tuf_errors = exceptions
 METADATA, TARGETS = "tuf/metadata", "tuf/targets"
 # Limits on what an endless answer can fill. Models have the length that is signed for them.
 ROOT_BYTES, TIMESTAMP_BYTES, SNAPSHOT_BYTES, TARGETS_BYTES = 512_000, 16_384, 2_000_000, 5_000_000

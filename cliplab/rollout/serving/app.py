@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
 from starlette.datastructures import Headers
@@ -45,6 +46,8 @@ from cliplab.rollout.storing import StoredReport
 
 REPORT_BYTES = 128_000
 BODY_SECONDS = 30.0
+# A report of one model has about 2 kB. Larger ones are read a few at a time: thousands that come slowly fill memory.
+SMALL_BYTES, MAX_LARGE_AT_ONCE = 16_000, 64
 # Examples that are read at the same time: each may take EXAMPLE_BYTES of memory.
 MAX_EXAMPLES_AT_ONCE = 8
 _log = logging.getLogger(__name__)
@@ -66,6 +69,7 @@ class Fleet:
         self.intake = ReportIntake(registry.engine, self._stored)
         self.examples = ExampleStore(registry.folder / "examples")
         self.example_slots = asyncio.Semaphore(MAX_EXAMPLES_AT_ONCE)
+        self.large_slots = asyncio.Semaphore(MAX_LARGE_AT_ONCE)
         self.rates = Rates()
         self._news = False
 
@@ -190,12 +194,18 @@ async def report(request: Request) -> Response:
     fleet: Fleet = request.app.state.fleet
     device = _device(request)
     fleet.rates.take(device)
-    body = await _read_body(request, REPORT_BYTES)
+    if int(request.headers.get("content-length", 0)) <= SMALL_BYTES:  # by check_body a number, or there is no body
+        body = await _read_body(request, SMALL_BYTES)
+    else:
+        async with _slot(fleet.large_slots, f"{MAX_LARGE_AT_ONCE} reports of more than {SMALL_BYTES} bytes"):
+            body = await _read_body(request, REPORT_BYTES)
     try:
         value = parse_json(bytes(body).decode("utf-8"), 10)
     except (ValueError, RecursionError) as error:
         raise RequestError(400, f"report of device {device}: is not JSON ({error})") from None
-    stored = await fleet.intake.store(read_report(device, value))
+    read = read_report(device, value)
+    fleet.rates.take_versions(read)
+    stored = await fleet.intake.store(read)
     if stored.warning:
         _log.warning("%s", stored.warning)
     answer = {"device": stored.device, "sequence": stored.sequence, "new": stored.new}
@@ -207,14 +217,19 @@ async def example(request: Request) -> Response:
     fleet: Fleet = request.app.state.fleet
     device = _device(request)
     fleet.rates.take(device)
-    if fleet.example_slots.locked():
-        raise RequestError(
-            429, f"{MAX_EXAMPLES_AT_ONCE} examples are being received. Send it again later", {"Retry-After": "10"}
-        )
-    async with fleet.example_slots:
+    async with _slot(fleet.example_slots, f"{MAX_EXAMPLES_AT_ONCE} examples"):
         body = await _read_body(request, EXAMPLE_BYTES)
         name, new = await asyncio.to_thread(fleet.examples.put, device, bytes(body))
     return json_response({"device": device, "name": name, "new": new})
+
+
+@asynccontextmanager
+async def _slot(slots: asyncio.Semaphore, what: str) -> AsyncIterator[None]:
+    """A place among the bodies that are read at the same time; refused where there is none."""
+    if slots.locked():
+        raise RequestError(429, f"{what} are being received. Send it again later", {"Retry-After": "10"})
+    async with slots:
+        yield
 
 
 def _device(request: Request) -> str:

@@ -12,14 +12,16 @@ from sqlalchemy.engine import Engine
 
 from adapters.errors import AdapterError
 from adapters.hosts.http_server.errors import RequestError
-from cliplab.rollout.report import DeviceReport, ReportError
-from cliplab.rollout.storing import StoredReport, store_reports
+from cliplab.rollout.report import MAX_MODELS, DeviceReport, ReportError
+from cliplab.rollout.storing import HOUR, StoredReport, store_reports
 
 # Reports that wait for the database; more are asked to come again.
 MAX_WAITING, BATCH = 2_000, 200
 RETRY_SECONDS = 10
 # A device may send BURST reports at once, after days without a network, and then one per REFILL_SECONDS.
 BURST, REFILL_SECONDS = 120, 1.0
+# Versions of models that a device may name within an hour: all of its models, each updated once.
+MAX_NAMED = 2 * MAX_MODELS
 # A busy server stores this often: a transaction costs far more than a report in it.
 BATCH_SECONDS = 0.05
 _MAX_BUCKETS = 100_000
@@ -112,10 +114,16 @@ class ReportIntake:
 
 
 class Rates:
-    """How fast each device may send: a bucket of ``BURST`` that fills by one each ``REFILL_SECONDS``."""
+    """What one device may send: a bucket of ``BURST`` that fills by one each ``REFILL_SECONDS``, and few versions.
+
+    Each version that a report names has rows of its own in the database, for good. An honest device names as many as
+    it has models, and one more for each update.
+    """
 
     def __init__(self) -> None:
         self._buckets: dict[str, tuple[float, float]] = {}
+        self._named: dict[str, set[int]] = {}
+        self._named_since = float("-inf")
 
     def take(self, device: str) -> None:
         """Count one request.
@@ -140,6 +148,29 @@ class Rates:
                 {"Retry-After": str(RETRY_SECONDS)},
             )
         self._buckets[device] = (left - 1, now)
+
+    def take_versions(self, report: DeviceReport) -> None:
+        """Count the versions that a report names.
+
+        Args:
+            report: The report.
+
+        Raises:
+            RequestError: 429, its device has named too many within the hour.
+        """
+        now = time.monotonic()
+        if now - self._named_since >= HOUR or len(self._named) > _MAX_BUCKETS:
+            self._named.clear()
+            self._named_since = now
+        named = self._named.get(report.device, set()) | {hash(item) for item in report.versions.items()}
+        if len(named) > MAX_NAMED:
+            raise RequestError(
+                429,
+                f"device {report.device}: has named more than {MAX_NAMED} versions of models within an hour, so this "
+                "report is not stored. Check what it reports, or take its token back: cliplab registry device remove",
+                {"Retry-After": str(RETRY_SECONDS)},
+            )
+        self._named[report.device] = named
 
 
 def _distinct(batch: list[_Waiting]) -> tuple[list[_Waiting], list[_Waiting]]:

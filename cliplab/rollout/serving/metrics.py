@@ -16,6 +16,8 @@ SILENT_SECONDS = 3600.0
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 # The names of models are few and ours; those of devices would make a series each.
 _MAX_VERSIONS = 200
+# Whoever asks more often gets the same gauges: reading them takes longer the larger the fleet is.
+_FLEET_SECONDS = 1.0
 
 
 class FleetMetrics:
@@ -32,6 +34,7 @@ class FleetMetrics:
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._registry = engine, CollectorRegistry()
+        self._counted_at = float("-inf")
         ProcessCollector(registry=self._registry)
         own = self._registry
         self.requests = Counter(
@@ -59,16 +62,21 @@ class FleetMetrics:
         Args:
             waiting: Reports that wait.
         """
+        self._waiting.set(waiting)
+        if time.monotonic() - self._counted_at >= _FLEET_SECONDS:
+            self._counted_at = time.monotonic()
+            self._count_fleet()
+        return generate_latest(self._registry)
+
+    def _count_fleet(self) -> None:
         now = time.time()
         columns = (DEVICES.c.last_seen, DEVICES.c.cloned_at, DEVICES.c.versions)
         with self._engine.connect() as connection:
             rows = connection.execute(sa.select(*columns)).all()
         versions = Tally(pair for row in rows for pair in json.loads(row.versions).items())
-        self._waiting.set(waiting)
         self._devices.set(len(rows))
         self._silent.set(sum(now - row.last_seen > SILENT_SECONDS for row in rows))
         self._cloned.set(sum(row.cloned_at is not None and now - row.cloned_at < 86400 for row in rows))
         self._versions.clear()
         for (model, version), count in versions.most_common(_MAX_VERSIONS):
             self._versions.labels(model, version).set(count)
-        return generate_latest(self._registry)

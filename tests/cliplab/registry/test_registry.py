@@ -17,7 +17,6 @@ pytest.importorskip("alembic", reason="the registry needs its extra: pip install
 pytest.importorskip("tuf", reason="the registry needs its extra: pip install 'cliplab[registry]'")
 
 import postgres_server
-import sqlalchemy as sa
 from registry_files import TRUSTED, make_registry, upload
 from tflite_adapter import make_tflite
 
@@ -65,12 +64,7 @@ def place(server: str | None, tmp_path: Path) -> Iterator[str]:
         make_settings(folder, Settings(tracking=NO_TRACKING))
         yield str(folder)
         return
-    base, name = server.rpartition("/")[0], f"r{os.urandom(6).hex()}"
-    engine = sa.create_engine(server.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    engine.dispose()
-    url = f"{base}/{name}"
+    url = postgres_server.new_database(server)
     make_settings(folder, Settings(database=url, tracking=NO_TRACKING))
     with open_registry(folder) as opened:
         name_folder(opened.database, folder, opened.settings)

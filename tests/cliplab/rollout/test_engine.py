@@ -3,7 +3,6 @@
 import threading
 
 import pytest
-import sqlalchemy as sa
 from fleets import MODEL, NEW, OLD, Fleet
 
 from adapters.errors import ConfigError, StorageError
@@ -16,7 +15,6 @@ from cliplab.rollout import (
     for_devices,
     load_history,
     look,
-    make_tables,
     parse_stages,
     read_report,
     start_rollout,
@@ -24,16 +22,6 @@ from cliplab.rollout import (
 )
 
 QUICK = RolloutSettings(stages=(5, 25, 100), stage_minutes=15, silent_minutes=30)
-
-
-@pytest.fixture
-def engine(tmp_path):
-    # Without fsync, which these tests do not need.
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/r.db")
-    sa.event.listen(engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous = OFF"))
-    make_tables(engine)
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

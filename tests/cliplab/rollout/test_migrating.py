@@ -13,6 +13,7 @@ from adapters.errors import StorageError
 from cliplab.rollout import make_tables, migrating, read_report, store_report
 from cliplab.rollout.migrating import HEAD, version_of
 from cliplab.rollout.schema import FACTS, METADATA, REPORTS, VERSION_TABLE
+from cliplab.sql import alembic_config, known_versions
 
 SECOND = '''
 """Another column."""
@@ -46,7 +47,7 @@ def version(engine: sa.Engine) -> str | None:
 
 
 def test_the_last_version_is_the_one_that_is_known() -> None:
-    assert migrating._known()[-1] == HEAD
+    assert known_versions(alembic_config(migrating.SCRIPTS))[-1] == HEAD
 
 
 def test_new_and_old_tables(tmp_path: Path) -> None:

@@ -6,26 +6,26 @@ import http.client
 import json
 import re
 import shutil
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 pytest.importorskip("alembic", reason="pip install 'cliplab[registry,http]'")
 pytest.importorskip("tuf", reason="pip install 'cliplab[registry,http]'")
 pytest.importorskip("uvicorn", reason="pip install 'cliplab[registry,http]'")
-from command_line import cli, start
+from command_line import cli
 from registry_files import TRUSTED, make_registry, upload
+from running_registry import NAME, Running, running
 from signed_registry import serving
 from waiting import until
 
 from adapters.errors import ConfigError
-from cliplab.registry import publish, registry_promote
+from cliplab.registry import open_registry, publish, registry_promote
 from cliplab.rollout import rollout_halt, rollout_start
 from cliplab.rollout.device import DeviceClient, DeviceOptions
 from cliplab.rollout.serving import (
@@ -38,43 +38,8 @@ from cliplab.rollout.serving import (
 )
 from cliplab.rollout.serving.intake import BURST
 
-NAME = "base-general"
 # Each kill costs the start of a server.
 KILLS = pytest.mark.parametrize("kills", [1, pytest.param(30, marks=pytest.mark.slow)])
-
-
-class Running:
-    """A registry with one version in production, and its server."""
-
-    def __init__(self, place: str, url: str, folder: Path) -> None:
-        self.place, self.url, self.folder = place, url, folder
-
-    def ask(
-        self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
-    ) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=60)
-        try:
-            connection.request(method, path, body, headers or {})
-            answer = connection.getresponse()
-            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-        finally:
-            connection.close()
-
-    def report(self, device: str, token: str | None = None, **values: Any) -> tuple[int, dict[str, Any]]:
-        whole = {"sequence": 1, "client": "c1", "versions": {NAME: "1.0.0"}, "predictions": 10, "errors": 1, **values}
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
-        status, _, body = self.ask("POST", f"/devices/{device}/reports", json.dumps(whole).encode(), headers)
-        return status, json.loads(body)
-
-
-def started(place: str, folder: Path, *words: str) -> Iterator[Running]:
-    process = start("registry", "serve", "--registry", place, "--port", "0", "--json", *words, stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        yield Running(place, json.loads(process.stdout.readline())["url"], folder)
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +54,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.fixture(scope="module")
 def server(place: str) -> Iterator[Running]:
     """One that only this machine reaches, without tokens."""
-    yield from started(place, Path(place))
+    with running(place) as found:
+        yield found
 
 
 # Files --------------------------------------------------------------------------------------------------------------
@@ -399,35 +365,46 @@ def test_a_registry_that_was_restored_is_refused_until_it_recovers(tmp_path: Pat
 
 
 @KILLS
-def test_a_killed_server_loses_no_report_that_it_took(place: str, kills: int) -> None:
+def test_a_killed_server_loses_no_report_that_it_took(place: str, tmp_path: Path, kills: int) -> None:
+    """Killed at any moment of storing, deciding and signing: what was answered is there, each once, all else whole."""
     taken: list[int] = []
     for round_number in range(kills):
-        process = start("registry", "serve", "--registry", place, "--port", "0", "--json", stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        running = Running(place, json.loads(process.stdout.readline())["url"], Path(place))
-        stop = threading.Event()
+        with running(place) as found:
+            stop = threading.Event()
 
-        def send(first: int, running: Running = running, stop: threading.Event = stop) -> None:
-            for number in range(first, first + 100):
-                try:
-                    status, _ = running.report(f"killed-{number}")
-                except (OSError, http.client.HTTPException, ValueError):
-                    return
-                if status == 200:
-                    taken.append(number)
-                if stop.is_set():
-                    return
+            def send(first: int, found: Running = found, stop: threading.Event = stop) -> None:
+                for number in range(first, first + 100):
+                    try:
+                        status, _ = found.report(f"killed-{number}")
+                    except (OSError, http.client.HTTPException, ValueError):
+                        return
+                    if status == 200:
+                        taken.append(number)
+                    if stop.is_set():
+                        return
 
-        threads = [threading.Thread(target=send, args=(1000 * round_number + 100 * index,)) for index in range(4)]
-        before = len(taken)
-        for thread in threads:
-            thread.start()
-        until(lambda before=before: len(taken) > before + 10)
-        process.kill()
-        process.wait()
-        stop.set()
-        for thread in threads:
-            thread.join()
-    stored = {item["name"] for item in registry_device_list(place)}
+            threads = [threading.Thread(target=send, args=(1000 * round_number + 100 * index,)) for index in range(4)]
+            wanted = len(taken) + 10 + round_number % 7
+            for thread in threads:
+                thread.start()
+            until(lambda wanted=wanted: len(taken) > wanted)
+            found.process.kill()
+            found.process.wait()
+            stop.set()
+            for thread in threads:
+                thread.join()
+    stored = {item["name"] for item in registry_device_list(place) if item["name"].startswith("killed-")}
     assert {f"killed-{number}" for number in taken} <= stored
     assert len(taken) > 10 * kills
+    with open_registry(place) as registry, registry.engine.connect() as connection:
+        registry.check()
+        query = "SELECT count(*), sum(predictions), sum(errors) FROM rollout_sums WHERE device LIKE 'killed-%%'"
+        [counted] = connection.exec_driver_sql(query)
+        assert tuple(counted) == (len(stored), 10 * len(stored), len(stored))
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+    with running(place) as found:
+        client = DeviceClient(DeviceOptions("after", found.url, tmp_path / "models"), machine="one")
+        with closing(client):
+            done = client.round()
+        assert (done.problems, done.reports_sent) == ((), 1)
+        assert found.report("killed-0", errors=1)[1]["new"] is False

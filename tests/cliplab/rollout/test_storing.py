@@ -9,7 +9,6 @@ from cliplab.rollout import (
     LATENCY_EDGES_MS,
     ReportError,
     assigned,
-    make_tables,
     read_report,
     store_report,
     store_reports,
@@ -17,14 +16,6 @@ from cliplab.rollout import (
 from cliplab.rollout.schema import DEVICES, REPORTS, SUMS
 
 REPORT = {"sequence": 1, "versions": {"base-ads": "1.0.0"}, "predictions": 100, "errors": 2, "client": "a"}
-
-
-@pytest.fixture
-def engine(tmp_path):
-    engine = sa.create_engine(f"sqlite:///{tmp_path}/r.db")
-    make_tables(engine)
-    yield engine
-    engine.dispose()
 
 
 def test_wider_keeps_those_already_in():
@@ -95,6 +86,19 @@ def test_a_report_counts_once(engine):
     with engine.connect() as connection:
         assert connection.execute(sa.select(sa.func.sum(SUMS.c.errors))).scalar() == 4
         assert connection.execute(sa.select(sa.func.count()).select_from(REPORTS)).scalar() == 2
+
+
+def test_a_report_that_an_earlier_version_stored_is_known(engine):
+    """It kept the whole report, where now its digest is."""
+    report = read_report("d", REPORT)
+    store_report(engine, report)
+    with engine.begin() as connection:
+        [kept] = connection.execute(sa.select(REPORTS.c.content)).scalars()
+        assert len(kept) == 32
+        connection.execute(sa.update(REPORTS).values(content=json.dumps(vars(report), sort_keys=True)))
+    assert not store_report(engine, report).new
+    with pytest.raises(ReportError, match="other values"):
+        store_report(engine, read_report("d", REPORT | {"errors": 3}))
 
 
 def test_two_devices_of_one_name_are_both_warned(engine):

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from studio_page import browser, running_studio
 
 from cliplab.registry import Event, open_registry
-from cliplab.rollout import make_tables, start_rollout
+from cliplab.rollout import make_tables, read_report, start_rollout, store_reports
 from cliplab.studio import fleet
 from cliplab.studio.app import make_app
 from cliplab.studio.options import StudioOptions
@@ -128,6 +128,33 @@ def test_a_registry_without_reports(tmp_path: Path) -> None:
     with open_studio(StudioOptions(tmp_path, registry=tmp_path / "registry")) as studio:
         page = TestClient(make_app(studio), base_url="http://127.0.0.1:8080").get("/fleet").text
     assert "No device has reported yet" in page
+
+
+def test_devices_that_invent_versions_hide_nothing(tmp_path: Path) -> None:
+    """More names than a statement may have values, each as long as it may be."""
+    folder = tmp_path / "registry"
+    invented = {f"{number:04d}{'<' * 196}": f"{number:04d}{'&' * 196}" for number in range(100)}
+    with open_registry(folder) as opened:
+        make_tables(opened.engine)
+        for first in range(0, 350, 50):
+            names = {
+                f"liar-{number}": {f"{number}{key}"[:200]: value for key, value in invented.items()}
+                for number in range(first, first + 50)
+            }
+            store_reports(
+                opened.engine,
+                [read_report(name, {"sequence": 1, "versions": versions}) for name, versions in names.items()],
+            )
+        honest = {"sequence": 1, "versions": {MODEL: OLD}, "predictions": 17}
+        store_reports(opened.engine, [read_report(f"honest-{number}", honest) for number in range(5)])
+    with open_studio(StudioOptions(tmp_path, registry=folder)) as studio:
+        client = TestClient(make_app(studio), base_url="http://127.0.0.1:8080")
+        page = client.get("/fleet")
+        assert page.status_code == 200
+        assert f"{MODEL} {OLD} on 5" in page.text
+        assert page.text.count('<td class="number">17</td>') == 5
+        assert "and 92 more" in page.text
+        assert len(page.content) < 2_000_000
 
 
 def test_axe_finds_nothing(registry: tuple[Path, Fleet], at_that_time: float, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from cliplab.rollout.device.client import only_client, wait_seconds
 from cliplab.rollout.device.examples import examples_of
 from cliplab.rollout.device.golden_check import check_model
 from cliplab.rollout.device.installed import InstalledModel
+from cliplab.rollout.device.loop_counts import LoopFile
 from cliplab.rollout.device.report_queue import ReportQueue
 
 
@@ -426,3 +427,33 @@ def test_the_queue_of_reports_is_bounded(tmp_path: Path) -> None:
     (tmp_path / "000000000004.json").write_bytes(b"\xff")
     assert [json.loads(item.body)["sequence"] for item in queue.waiting(5)] == [3]
     assert len(queue) == 2
+
+
+def test_a_device_reports_what_each_of_many_models_did(
+    registry: SignedRegistry, served: Served, tmp_path: Path
+) -> None:
+    names = [f"base-m{number:02d}" for number in range(40)]
+    models = {}
+    for number, name in enumerate(names):
+        data = make_tflite(tmp_path / name, "one", contrast=0.1 + number / 1000).read_bytes()
+        facts = registry.place("1.0.0", data)
+        models[name] = facts | {"target": f"{name}/1.0.0/{name}.tflite"}
+        registry.targets[f"{name}/1.0.0/{name}.tflite"] = data
+    registry.targets["environments/production.json"] = json.dumps({"models": models}).encode()
+    registry.targets["rollouts.json"] = b'{"rollouts": []}'
+    registry.sign()
+    client = device(served, tmp_path / "models")
+    assert client.round().problems == ()
+    for number, name in enumerate(names):
+        current = InstalledModel(tmp_path / "models", name).current()
+        assert current is not None
+        loop = LoopFile(tmp_path / "models" / ".device" / "loops", name)
+        loop.counts(current.sha256).errors = number + 1
+        loop.close()
+    served.reports.clear()
+    client._last_report = float("-inf")
+    assert client.round().problems == ()
+    counted = {
+        name: report["errors"] for _, report in served.reports for name in report["versions"] if report["errors"]
+    }
+    assert counted == {name: number + 1 for number, name in enumerate(names)}
