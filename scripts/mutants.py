@@ -159,8 +159,14 @@ MODULES = {
     **_together("cliplab/datasets", "advise_alike advise_figures advise_labels advise_words", "advise_analysis"),
     **_together("cliplab/models", "comparison_choice", "comparison_choice"),
     **_together("cliplab/models", "accuracy_drop", "accuracy_drop"),
-    **_together("cliplab/studio", "appending events queries resolving state", "studio_store", "studio_store_model"),
+    **_together(
+        "cliplab/studio",
+        "appending events queries resolving state store store_connections store_reading",
+        "studio_store",
+        "studio_store_model",
+    ),
     **_together("cliplab/studio", "agreement", "agreement"),
+    **_together("cliplab/studio", "registry_versions", "registry_versions"),
     **_together("cliplab/studio", "diverse", "diverse"),
     **_together("cliplab/studio", "form_values model_form", "model_form"),
 }
