@@ -501,7 +501,7 @@ items.onRow = (row) => {
 };
 outbox.addEventListener("stored", progressSoon);
 outbox.addEventListener("refused", () => setTimeout(load, 500));
-listen({ labels: changed, items: () => load() });
+listen({ labels: changed, items: () => load() }, (again) => again && load());
 at("who").addEventListener("click", () => askName(() => load()));
 showWho(annotatorName());
 load({ first: true }).then(loadProgress);
