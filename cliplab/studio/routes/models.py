@@ -15,7 +15,7 @@ from adapters.errors import AdapterError, ConfigError
 from adapters.hosts.http_server.errors import RequestError, json_response
 from cliplab.studio import model_comparison as comparison
 from cliplab.studio import model_pages as shown
-from cliplab.studio.context import Studio, shown_place
+from cliplab.studio.context import Studio, shown_place, without_folders
 from cliplab.studio.model_list import ModelEntry, ModelLibrary, ModelRef
 from cliplab.studio.model_requests import UPLOAD_BYTES, find_model, library_of
 from cliplab.studio.pages import Page, render, studio_of
@@ -39,6 +39,8 @@ def _list(request: Request) -> dict[str, Any]:
     page = min(max(1, _number(request.query_params.get("page", "1"))), last)
     current, problem = library.current_names()
     rows = [_row(library, ref, current) for ref in refs[(page - 1) * ROWS : page * ROWS]]
+    for row in rows:
+        row["error"] = row["entry"].error and without_folders(studio_of(request), row["entry"].error)
     jobs = studio_of(request).jobs
     stored, registry_problem = read_registry_versions(studio_of(request), words, ROWS)
     return {
