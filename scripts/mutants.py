@@ -98,6 +98,7 @@ MODULES = {
     **_together("adapters/inference", "predict pipeline", "inference", "pipeline"),
     **_together("adapters/config", "checking migration", "config"),
     **_together("adapters/bundle", "sealed_folder sealed_writer", "bundle_edges", "bundle"),
+    "adapters/data/frame_folders.py": ("adapters/data/test_formats_as_published.py",),
     "adapters/data/splits.py": ("adapters/data/test_splits_and_spellings.py", "adapters/data/test_dataset_split.py"),
     "adapters/data/formats/activitynet.py": FORMAT_TESTS,
     "adapters/data/formats/coco.py": (*FORMAT_TESTS, "cliplab/datasets/test_dataset_prepare.py"),

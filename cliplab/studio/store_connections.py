@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from adapters.errors import StorageError
 from cliplab.studio.database import FILE_NAME, connect, storage_errors
+
+Found = TypeVar("Found")
+_MOST_KEPT = 8  # answers that are given again while nothing changes; of 100,000 items one may have 700 kB
 
 
 class StoreConnections:
@@ -36,6 +39,8 @@ class StoreConnections:
         self._pool_lock = threading.Lock()  # of its own: who reads does not wait for who writes
         self._readers: list[sqlite3.Connection] = []
         self._closed = False
+        self._watcher: sqlite3.Connection | None = None
+        self._kept: dict[Hashable, tuple[int, Any]] = {}
 
     def close(self) -> None:
         """Close the file. What was stored is safe without it too."""
@@ -44,6 +49,8 @@ class StoreConnections:
                 self._closed = True
                 while self._readers:
                     self._readers.pop().close()
+                if self._watcher is not None:
+                    self._watcher.close()
             self._writer.close()
 
     def __enter__(self) -> Self:
@@ -107,6 +114,40 @@ class StoreConnections:
                         connection.close()
                     else:
                         self._readers.append(connection)
+
+    def unchanged(self, name: Hashable, read: Callable[[sqlite3.Connection], Found]) -> Found:
+        """What was read under a name before, where nothing was stored since by any process; otherwise it is read now.
+
+        Args:
+            name: What is read. Only the last few names are kept.
+            read: Reads it. The answer is shared, so nobody may change it.
+
+        Raises:
+            StorageError: It cannot be read.
+        """
+        stamp = self._stamp()  # before reading: what is stored meanwhile makes the answer newer than its stamp
+        with self._pool_lock:
+            known = self._kept.pop(name, None)
+            if known is not None and known[0] == stamp:
+                self._kept[name] = known  # the last of them again
+                return known[1]  # type: ignore[no-any-return]
+        with self.reading() as connection:
+            found = read(connection)
+        with self._pool_lock:
+            self._kept[name] = stamp, found
+            while len(self._kept) > _MOST_KEPT:
+                del self._kept[next(iter(self._kept))]
+        return found
+
+    def _stamp(self) -> int:
+        """A number that changes as soon as another connection has stored anything; this one only watches."""
+        with storage_errors(self.path), self._pool_lock:
+            if self._closed:
+                raise StorageError(f"{self.path}: the store is closed")
+            if self._watcher is None:
+                self._watcher = connect(self.path, read_only=bool(self.read_only))
+            [(number,)] = self._watcher.execute("PRAGMA data_version")
+            return int(number)
 
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> list[Any]:
         with self.reading() as connection:

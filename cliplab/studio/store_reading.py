@@ -118,8 +118,7 @@ class StoreReading(StoreConnections):
 
     def progress(self) -> dict[str, Any]:
         """How far the work is; see ``queries.read_progress``."""
-        with self.reading() as connection:
-            return queries.read_progress(connection)
+        return dict(self.unchanged("progress", queries.read_progress))
 
     def labels(self, resolved: bool = True) -> list[ResolvedLabel]:
         """The label of each labelled item: the adjudicated one, otherwise that of most annotators.
