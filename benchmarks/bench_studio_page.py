@@ -184,6 +184,7 @@ def measure_outage(browser: Any, folder: Path, seconds: float) -> None:
 
 
 def measure_many(browser: Any, folder: Path, count: int) -> None:
+    Server(folder).kill()  # which makes the store where no part before this one did
     with sqlite3.connect(folder / "labels.db") as database:
         # The frames again, each at another time of its footage: rows as many frames would have.
         for first in range(1, count // FRAMES):

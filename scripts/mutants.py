@@ -98,6 +98,7 @@ MODULES = {
     **_together("adapters/inference", "predict pipeline", "inference", "pipeline"),
     **_together("adapters/config", "checking migration", "config"),
     **_together("adapters/bundle", "sealed_folder sealed_writer", "bundle_edges", "bundle"),
+    "adapters/data/frame_folders.py": ("adapters/data/test_formats_as_published.py",),
     "adapters/data/splits.py": ("adapters/data/test_splits_and_spellings.py", "adapters/data/test_dataset_split.py"),
     "adapters/data/formats/activitynet.py": FORMAT_TESTS,
     "adapters/data/formats/coco.py": (*FORMAT_TESTS, "cliplab/datasets/test_dataset_prepare.py"),
@@ -159,8 +160,14 @@ MODULES = {
     **_together("cliplab/datasets", "advise_alike advise_figures advise_labels advise_words", "advise_analysis"),
     **_together("cliplab/models", "comparison_choice", "comparison_choice"),
     **_together("cliplab/models", "accuracy_drop", "accuracy_drop"),
-    **_together("cliplab/studio", "appending events queries resolving state", "studio_store", "studio_store_model"),
+    **_together(
+        "cliplab/studio",
+        "appending events queries resolving state store store_connections store_reading",
+        "studio_store",
+        "studio_store_model",
+    ),
     **_together("cliplab/studio", "agreement", "agreement"),
+    **_together("cliplab/studio", "registry_versions", "registry_versions"),
     **_together("cliplab/studio", "diverse", "diverse"),
     **_together("cliplab/studio", "form_values model_form", "model_form"),
 }

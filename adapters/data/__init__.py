@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from adapters.data.formats.intervals import read_intervals as read_intervals
     from adapters.data.formats.intervals import write_intervals as write_intervals
     from adapters.data.formats.studio import agreed_spans as agreed_spans
+    from adapters.data.frame_folders import is_frame_folder as is_frame_folder
     from adapters.data.label_sets import SEPARATOR as SEPARATOR
     from adapters.data.label_sets import joined_labels as joined_labels
     from adapters.data.label_sets import parted_labels as parted_labels
@@ -76,6 +77,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "without_missing",
             ),
             "footage": ("footage_of",),
+            "frame_folders": ("is_frame_folder",),
             "formats": ("FORMATS", "find_format"),
             "formats.studio": ("agreed_spans",),
             "label_sets": ("SEPARATOR", "joined_labels", "parted_labels", "spoken_labels"),

@@ -174,6 +174,12 @@ def _detect(path: Path) -> tuple[str, Path]:
     if not os.path.exists(path):
         raise DatasetError(f"{path}: no such file or folder. Give a dataset.jsonl, labels.json, CSV or folder.")
     suffixes = dict.fromkeys(suffix for known in formats.values() for suffix in known.suffixes)
+    if path.suffix.lower() in suffixes and not path.is_dir():
+        able = [name for name, known in formats.items() if path.suffix.lower() in known.suffixes]
+        raise DatasetError(
+            f"{path}: is not a dataset: its content is not of a format whose files end in {path.suffix.lower()} "
+            f"({', '.join(able)}). Name the format that it should be (--format) to see what is wrong."
+        )
     raise DatasetError(
         f"{path}: is not a dataset: its name must end in one of {', '.join(suffixes)}. "
         "A folder with a subfolder for each class is also a dataset."

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from adapters.data.examples import Dataset, Example, PreparedFrames, Split
 from adapters.data.footage import footage_of
+from adapters.data.frame_folders import frames_of_folder
 from adapters.data.frame_times import FrameTimes
 from adapters.data.label_spellings import clean_label, one_spelling
 from adapters.data.row_keys import RowValues, read_row
@@ -20,7 +21,7 @@ from adapters.data.split_names import all_splits, normal_split
 from adapters.data.time_values import TimeRange
 from adapters.data.video_paths import VideoFinder, cut_from
 from adapters.errors import DatasetError, MediaError
-from adapters.media import is_picture_name
+from adapters.media import VIDEO_SUFFIXES, is_picture_name
 
 _log = logging.getLogger(__name__)
 MAX_CLIPS = 1_000_000
@@ -179,7 +180,7 @@ class _RowReader:
                     split=cast(Split, normal_split(split)) if split else None,
                     group=row.values.get("group") or "",
                     source=row.values.get("source") or path,
-                    frames=PreparedFrames(file.parent, (file.name,), 1.0) if picture else None,
+                    frames=PreparedFrames(file.parent, (file.name,), 1.0) if picture else _folder(file, row, span),
                 )
             except DatasetError as error:
                 raise DatasetError(f"{where}: {error}") from None
@@ -203,6 +204,13 @@ class _RowReader:
         """Refuse a file of which no row could be read."""
         if self.left_out and not examples:
             raise DatasetError(self.left_out[0].replace("left out, since its", "its"))
+
+
+def _folder(file: Path, row: RowValues, span: TimeRange) -> PreparedFrames | None:
+    """The frames of a row that names a folder of them, as a whole."""
+    if file.suffix.lower() in VIDEO_SUFFIXES or (span.start, span.end) != (None, None):
+        return None
+    return frames_of_folder(file, row.rate)
 
 
 def _labels(value: object, where: str) -> tuple[str, ...]:

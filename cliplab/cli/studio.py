@@ -83,11 +83,13 @@ def studio(
     """Label, review and manage models in the browser. Ctrl-C ends it."""
     from cliplab.api import studio as run
 
-    run(
+    _serve(
+        run,
         data_dir,
+        labels,
+        as_json,
         host=host,
         port=port,
-        labels=_names(labels),
         output=output,
         token_file=token_file,
         models=models,
@@ -96,7 +98,6 @@ def studio(
         registry=registry,
         several_labels=several_labels,
         open_browser=open_browser,
-        on_ready=_on_ready(data_dir, as_json),
     )
 
 
@@ -116,15 +117,16 @@ def _older_name(open_browser: bool) -> Callable[..., None]:
         from cliplab.api import label_launch, label_server
 
         run = label_launch if open_browser else label_server
-        run(
+        _serve(
+            run,
             data_dir,
+            labels,
+            as_json,
             host=host,
             port=port,
-            labels=_names(labels),
             output=output,
             token_file=token_file,
             annotator=annotator,
-            on_ready=_on_ready(data_dir, as_json),
         )
 
     if open_browser:
@@ -134,15 +136,10 @@ def _older_name(open_browser: bool) -> Callable[..., None]:
     return start
 
 
-def _names(labels: str | None) -> list[str] | None:
-    """The classes of ``--labels``."""
-    return None if labels is None else [name.strip() for name in labels.split(",")]
+def _serve(run: Callable[..., None], data_dir: Path, labels: str | None, as_json: bool, **options: Any) -> None:
+    """Run the studio until it is ended, and say where it is once it answers."""
 
-
-def _on_ready(data_dir: Path, as_json: bool) -> Callable[[str], object]:
-    """Says where the studio is."""
-
-    def show(url: str) -> None:
+    def ready(url: str) -> None:
         if as_json:
             write_row({"url": url})
         else:
@@ -151,7 +148,8 @@ def _on_ready(data_dir: Path, as_json: bool) -> Callable[[str], object]:
                 "page says saved"
             )
 
-    return show
+    names = None if labels is None else [name.strip() for name in labels.split(",")]
+    run(data_dir, labels=names, on_ready=ready, **options)
 
 
 def label_auto(

@@ -18,6 +18,7 @@ from adapters.data import (
     detect_format,
     export_dataset,
     find_format,
+    is_frame_folder,
     join_copies,
     lost_in_export,
     read_dataset,
@@ -235,7 +236,8 @@ def _write(dataset: Dataset, output: str | Path, force: bool, dry_run: bool, unp
 
 def _report(dataset: Dataset, output: str | Path | None, unpacked: bool = True) -> DatasetReport:
     """The content and faults of a dataset; videos that are not unpacked yet are not missed."""
-    missing = without_missing(dataset)[1] if unpacked else []
+    folders = {item.path for item in dataset.examples if is_frame_folder(item)}
+    missing = [path for path in without_missing(dataset)[1] if path not in folders] if unpacked else []
     copies = check_copies(dataset)
     found = [*dataset_problems(dataset), *copies.problems, *(f"{path}: no such file" for path in missing)]
     stats = summarize_dataset(dataset, _seconds)

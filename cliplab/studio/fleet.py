@@ -113,9 +113,18 @@ def why_no_fleet(studio: Studio) -> str | None:
     except (MissingExtraError, ModuleNotFoundError):
         return "The Fleet page needs the registry extra: pip install '.[registry]' in the project's folder."
     except AdapterError as error:
-        # Where folders are on this machine is not for those who open the studio from another one.
-        reason = re.sub(r"(/[^/\s:]+)+(?=/[^/\s:]+)", "…", str(error))
-        return f"There is no registry to show ({reason.rstrip('.')}). {how}"
+        return f"There is no registry to show ({reason_of(error)}). {how}"
+
+
+def reason_of(error: AdapterError) -> str:
+    """Why a registry cannot be read, without a final full stop and without the folders above it.
+
+    Where folders are on this machine is not for those who open the studio from another one.
+
+    Args:
+        error: What ``opened`` raised.
+    """
+    return re.sub(r"(/[^/\s:]+)+(?=/[^/\s:]+)", "…", str(error)).rstrip(".")
 
 
 def read_summary(registry: Registry, now: float | None = None) -> dict[str, Any]:

@@ -31,6 +31,10 @@ def read_index(store: LabelStore, filters: ItemFilter, annotator: str) -> bytes:
         Little-endian: for N items N uint32 of numbers, N uint16 of labels (0 for none, otherwise the class's place from
         1, ``SEVERAL`` or ``OTHER_LABEL``), and N uint8 of flags.
     """
+    return store.unchanged(("index", filters, annotator), lambda connection: _index(connection, filters, annotator))
+
+
+def _index(connection: sqlite3.Connection, filters: ItemFilter, annotator: str) -> bytes:
     where, values = conditions(filters)
     # One number for each item and one for each own label: 100,000 rows in Python would take most of the time.
     items = (
@@ -42,9 +46,8 @@ def read_index(store: LabelStore, filters: ItemFilter, annotator: str) -> bytes:
         f"coalesce(classes.position + 1, {OTHER_LABEL}) END FROM current_labels AS own "
         "LEFT JOIN classes ON classes.name = own.label AND NOT classes.retired WHERE own.annotator = ?"
     )
-    with store.reading() as connection:
-        packed = np.sort(_numbers(connection, items, values))
-        given = _numbers(connection, own, [annotator])
+    packed = np.sort(_numbers(connection, items, values))
+    given = _numbers(connection, own, [annotator])
     numbers, labels = packed >> 5, np.zeros(len(packed), "<u2")
     places = np.searchsorted(numbers, given >> 16)
     known = places < len(numbers)

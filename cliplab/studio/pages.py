@@ -12,6 +12,9 @@ from adapters.hosts.http_server.errors import RequestError
 from adapters.system import MAX_DEPTH, parse_json
 from cliplab.studio.context import BODY_BYTES, Page, Studio, without_folders
 
+# What a page is given under these names says what went wrong, and may name files by where they are on this machine.
+_SENTENCES = ("problem", "error", "sentence", "manifest_problem", "registry_problem")
+
 
 def studio_of(request: Request) -> Studio:
     """Return the studio that a request is for."""
@@ -25,7 +28,8 @@ def render(request: Request, template: str, context: Mapping[str, Any] | None = 
     Args:
         request: The request. The template finds it as ``request``.
         template: Name of a file in ``templates/``.
-        context: What the template shows. Text from files goes through the filter ``shown``.
+        context: What the template shows. Text from files goes through the filter ``shown``. Sentences about what went
+            wrong lose the folders above the studio's own.
         status: HTTP status.
     """
     studio = studio_of(request)
@@ -37,7 +41,9 @@ def render(request: Request, template: str, context: Mapping[str, Any] | None = 
         "annotator": studio.options.annotator or "",
         "read_only": without_folders(studio, studio.store.read_only) if studio.store and studio.store.read_only else "",
     }
-    return studio.templates.TemplateResponse(request, template, {**shared, **(context or {})}, status_code=status)
+    given = dict(context or {})
+    given |= {name: without_folders(studio, given[name]) for name in _SENTENCES if isinstance(given.get(name), str)}
+    return studio.templates.TemplateResponse(request, template, {**shared, **given}, status_code=status)
 
 
 async def json_body(request: Request, keys: Sequence[str] = ()) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from adapters.system import write_json_atomic
 # MediaType.VIDEO of openvinotoolkit/datumaro, src/datumaro/components/media.py.
 _MEDIA_VIDEO = 5
 _KNOWN = ("split", "group", "source")
+_MEDIA_FOLDERS = ("images", "videos")
 
 
 def import_datumaro(
@@ -43,7 +46,7 @@ def import_datumaro(
     if not is_datumaro(content):
         raise DatasetError(f"{path}: must be an object with categories and items, got {type_and_value(content)}")
     names = _names(content["categories"], path)
-    rows = ForeignRows(path, options)
+    rows = ForeignRows(path, _from_above(path, options))
     runs: dict[tuple[str, str], list[tuple[int, str]]] = {}
     seen: dict[str, list[int]] = {}
     split = normal_split(path.stem)
@@ -63,6 +66,23 @@ def import_datumaro(
     if runs:
         rows.notes.append("equal labels of consecutive frames are joined into one clip")
     return rows.dataset(labels, names)
+
+
+def _from_above(path: Path, options: ReadOptions) -> ReadOptions:
+    """The options with the dataset's folder as that of its media: annotations/train.json lies beside images/train/."""
+    above = path.absolute().parent.parent
+    lies_beside = path.absolute().parent.name == "annotations" and any((above / one).is_dir() for one in _MEDIA_FOLDERS)
+    return replace(options, videos=above) if options.videos is None and lies_beside else options
+
+
+def _below_subset(name: Any, rows: ForeignRows) -> Any:
+    """The place of an item's media: below images/SUBSET or videos/SUBSET, where it is there."""
+    subset = rows.path.stem
+    if isinstance(name, str) and name and "\0" not in name and not os.path.isabs(name):
+        for folder in (*(f"{kind}/{subset}" for kind in _MEDIA_FOLDERS), *_MEDIA_FOLDERS, subset):
+            if os.path.lexists(rows.root / folder / name):
+                return f"{folder}/{name}"
+    return name
 
 
 def _names(categories: Any, path: Path) -> list[str]:
@@ -106,7 +126,7 @@ def _add(
             runs.setdefault((frame["video_path"], label), []).append((frame["frame_index"], where))
         return
     media = next((entry for key in ("video", "media", "image") if isinstance(entry := item.get(key), dict)), {})
-    name = media.get("path") or item.get("id")
+    name = _below_subset(media.get("path") or item.get("id"), rows)
     first, last = (video.get(key) for key in ("start_frame", "end_frame")) if isinstance(video, dict) else (None, None)
     if type(first) is int and type(last) is int:
         rows.add(where, name, found, frames=(first, last + 1), **known)

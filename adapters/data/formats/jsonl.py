@@ -7,9 +7,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from adapters.data.examples import Dataset, first_seen
+from adapters.data.examples import Dataset, Example, first_seen
 from adapters.data.formats.format import Format
 from adapters.data.formats.text import label_list, not_empty, parse_json, read_text
+from adapters.data.frame_folders import is_frame_folder
 from adapters.data.rows import make_dataset, to_row
 from adapters.errors import DatasetError
 from adapters.system import json_text, write_text_atomic
@@ -62,7 +63,8 @@ def _without_labels(rows: Iterator[tuple[str, Mapping[str, Any]]]) -> Iterator[t
 def export_jsonl(dataset: Dataset, path: str | Path) -> Path:
     """Write dataset.jsonl atomically.
 
-    Paths are relative where they are below the file's folder. The line with the label order is written only where the
+    Paths are relative where they are below the file's folder; a clip that is a folder of frames has their rate as
+    ``fps``. The line with the label order is written only where the
     rows do not show that order by themselves.
 
     Args:
@@ -78,11 +80,16 @@ def export_jsonl(dataset: Dataset, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         path = path / "dataset.jsonl"
-    lines = [json_text(to_row(item, path.parent)) for item in dataset.examples]
+    lines = [json_text(to_row(item, path.parent) | _rate(item)) for item in dataset.examples]
     if dataset.labels != first_seen(dataset.examples):
         lines.insert(0, json_text({"labels": list(dataset.labels)}))
     write_text_atomic(path, "".join(line + "\n" for line in lines))
     return path
+
+
+def _rate(example: Example) -> dict[str, float]:
+    """The rate of a folder of frames, which nothing else says."""
+    return {"fps": example.frames.fps} if example.frames is not None and is_frame_folder(example) else {}
 
 
 FORMAT = Format(import_jsonl, export_jsonl, suffixes=SUFFIXES, file_name="dataset.jsonl")

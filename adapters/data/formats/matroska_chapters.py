@@ -33,7 +33,7 @@ def read_chapters(source: IntervalSource) -> None:
         source.notes.append(
             f"{len(editions)} editions: the default one (or the first) was read; the others were left out"
         )
-    atoms = [atom for atom in _leaves(default) if _is_shown(atom, source)]
+    atoms = [atom for atom in _leaves(default, source) if _is_shown(atom, source)]
     atoms.sort(key=lambda atom: _seconds(atom, "ChapterTimeStart", source) or 0.0)
     for atom, following in zip_longest(atoms, atoms[1:]):
         start, end = _seconds(atom, "ChapterTimeStart", source), _seconds(atom, "ChapterTimeEnd", source)
@@ -50,11 +50,14 @@ def read_chapters(source: IntervalSource) -> None:
     source.notes.append("chapter names are used as labels")
 
 
-def _leaves(parent: Element) -> list[Element]:
-    """The chapters without chapters in them: an outer one only groups them."""
+def _leaves(parent: Element, source: IntervalSource) -> list[Element]:
+    """The chapters without chapters in them: an outer one only groups them, and is named as left out."""
     found: list[Element] = []
     for atom in parent.findall("ChapterAtom"):
-        found += _leaves(atom) or [atom]
+        inner = _leaves(atom, source)
+        if inner:
+            source.leave_out(f"line {_line(atom)}", "contain other chapters, which were read in their place")
+        found += inner or [atom]
     return found
 
 

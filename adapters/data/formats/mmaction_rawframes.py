@@ -8,19 +8,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from adapters.data.examples import Dataset, PreparedFrames, describe
+from adapters.data.examples import Dataset, describe
 from adapters.data.formats.clip_lists import class_names, numbered, split_of_name, write_lines
 from adapters.data.formats.foreign_rows import ForeignRows
 from adapters.data.formats.format import NO_OPTIONS, Format, ReadOptions
 from adapters.data.formats.mmaction_videos import say_classes
 from adapters.data.formats.text import read_head, read_text
+from adapters.data.frame_folders import DEFAULT_RATE, frames_of_folder
 from adapters.data.rows import relative_path
 from adapters.errors import DatasetError
 from adapters.media import is_video_name
 from adapters.system import write_text_atomic
 
 _LINE = re.compile(r"(.*\S)\s+(\d{1,9})\s+(\d{1,9})")
-_RATE = 30.0
+_OFFSET = re.compile(r"(.*\S)\s+(\d{1,9})")  # what is left of a line with MMAction2's with_offset
 
 
 def import_mmaction_rawframes(
@@ -52,21 +53,28 @@ def import_mmaction_rawframes(
                 f'"clip_1 163 3"; got {line.strip()!r:.80}'
             )
         used.add(int(found[3]))
-        rows.add(f"line {number}", found[1], numbered(names, int(found[3]), f"{path}, line {number}", 0), split=split)
+        folder, offset = _without_offset(found[1], rows.root)
+        if offset:
+            raise DatasetError(
+                f"{path}, line {number}: frames after an offset ({offset}) cannot be read; only whole folders can. "
+                "Copy the frames of each clip to a folder of their own"
+            )
+        rows.add(f"line {number}", folder, numbered(names, int(found[3]), f"{path}, line {number}", 0), split=split)
     say_classes(rows, file, split)
     made = rows.dataset(labels, names or [str(number) for number in sorted(used)])
-    rate = options.frame_rate or _RATE
-    examples = tuple(replace(item, frames=_frames(item.path, rate)) for item in made.examples)
+    rate = options.frame_rate or DEFAULT_RATE
+    examples = tuple(replace(item, frames=frames_of_folder(item.path, rate)) for item in made.examples)
     of_frames = sum(item.frames is not None for item in examples)
     note = f"{path}: {of_frames} folders are read at {rate:g} frames per second (the list does not give a rate)"
     return replace(made, examples=examples, notes=(*made.notes, *([note] if of_frames else [])))
 
 
-def _frames(folder: Path, rate: float) -> PreparedFrames | None:
-    if not folder.is_dir():
-        return None
-    names = sorted(name for name in os.listdir(folder) if name.lower().endswith((".jpg", ".jpeg")))
-    return PreparedFrames(folder, tuple(names), rate) if names else None
+def _without_offset(text: str, root: Path) -> tuple[str, int]:
+    """The folder of a line and its offset, 0 without one: a number is a part of the name where such a folder exists."""
+    found = _OFFSET.fullmatch(text)
+    if found is None or os.path.isdir(root / text) or not os.path.isdir(root / found[1]):
+        return text, 0
+    return found[1], int(found[2])
 
 
 def export_mmaction_rawframes(dataset: Dataset, path: str | Path) -> Path:

@@ -68,7 +68,7 @@ def import_webdataset(
     rows: list[tuple[str, dict[str, Any]]] = []
     skipped = 0
     for shard in shards:
-        folder = (options.videos or _own_folder(shard)) / _SAFE.sub("_", shard.stem)
+        folder = Path(os.path.abspath(options.videos or _own_folder(shard))) / _SAFE.sub("_", shard.stem)
         samples, left = _read(shard, folder, not options.dry_run)
         skipped += left
         for sample in samples:

@@ -128,7 +128,11 @@ async def uploaded(
                 await form.read(request, limit_bytes, share)
         except OSError as error:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-            raise RequestError(507 if full else 500, f"the upload could not be written ({error.strerror})") from None
+            next_step = "Free some space on the server's disk" if full else "Check the server's disk"
+            raise RequestError(
+                507 if full else 500,
+                f"the upload could not be written ({error.strerror}). {next_step}, then send the file again",
+            ) from None
         # FFmpeg looks at the suffix too, where contents alone leave it in doubt.
         suffix = Path(form.filename).suffix
         if _SUFFIX.fullmatch(suffix):

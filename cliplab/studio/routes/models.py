@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from adapters.errors import AdapterError, ConfigError
 from adapters.hosts.http_server.errors import RequestError, json_response
 from cliplab.studio import model_comparison as comparison
 from cliplab.studio import model_pages as shown
-from cliplab.studio.context import Studio, shown_place
+from cliplab.studio.context import Studio, shown_place, without_folders
 from cliplab.studio.model_list import ModelEntry, ModelLibrary, ModelRef
 from cliplab.studio.model_requests import UPLOAD_BYTES, find_model, library_of
 from cliplab.studio.pages import Page, render, studio_of
+from cliplab.studio.registry_versions import read_registry_versions
 
 PAGE = Page(path="/models", title="Models", order=30, body_limits={"/models/upload/": UPLOAD_BYTES})
 ROWS = 50  # models on one page of the list
@@ -37,7 +39,10 @@ def _list(request: Request) -> dict[str, Any]:
     page = min(max(1, _number(request.query_params.get("page", "1"))), last)
     current, problem = library.current_names()
     rows = [_row(library, ref, current) for ref in refs[(page - 1) * ROWS : page * ROWS]]
+    for row in rows:
+        row["error"] = row["entry"].error and without_folders(studio_of(request), row["entry"].error)
     jobs = studio_of(request).jobs
+    stored, registry_problem = read_registry_versions(studio_of(request), words, ROWS)
     return {
         "rows": rows,
         "words": words,
@@ -48,17 +53,22 @@ def _list(request: Request) -> dict[str, Any]:
         "folder": _short(studio_of(request), library.folder),
         "manifest_problem": problem,
         "versions": [] if words else _versions(library),
+        "stored": [
+            {"one": one, "figures": _figures(one.metrics), "size": shown.size_words(one.size_bytes)} for one in stored
+        ],
+        "registry_problem": registry_problem,
         "jobs": jobs.all()[:5] if jobs is not None else [],
     }
 
 
 def _versions(library: ModelLibrary) -> list[dict[str, Any]]:
     """Rows of the versions that the manifest lists, with up to three of the figures that it keeps of each."""
-    rows = []
-    for version in library.versions()[:ROWS]:
-        figures = [f"{name} {value:.3g}" for name, value in version.metrics.items() if shown.is_number(value)][:3]
-        rows.append({"version": version, "figures": ", ".join(figures)})
-    return rows
+    return [{"version": one, "figures": _figures(one.metrics)} for one in library.versions()[:ROWS]]
+
+
+def _figures(metrics: Mapping[str, Any]) -> str:
+    """Up to three figures in words."""
+    return ", ".join([f"{name} {value:.3g}" for name, value in metrics.items() if shown.is_number(value)][:3])
 
 
 def _short(studio: Studio, folder: Path) -> str:

@@ -38,4 +38,4 @@ listen({
     clearTimeout(later);
     later = setTimeout(() => refresh().catch(() => null), 2000);
   },
-});
+}, (again) => again && refresh().catch(() => null));

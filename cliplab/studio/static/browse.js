@@ -74,10 +74,8 @@ $("one")?.addEventListener("change", chooseOne);
 if ($("make-reel")) {
   chooseOne();
   count();
-  const source = listen({
-    job: (event) => {
-      if (work && event.id === work.job) (event.what === "state" ? refresh() : Promise.resolve(took(event))).catch(() => {});
-    },
-  });
-  source.addEventListener("open", () => refresh().catch(() => {}));
+  const job = (event) => {
+    if (work && event.id === work.job) (event.what === "state" ? refresh() : Promise.resolve(took(event))).catch(() => {});
+  };
+  listen({ job }, () => refresh().catch(() => {}));
 }

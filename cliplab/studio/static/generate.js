@@ -215,8 +215,8 @@ keys.register([
   { keys: ["+", "="], does: "more detail", run: () => timeline.zoom(1.5) },
   { keys: ["-"], does: "less detail", run: () => timeline.zoom(1 / 1.5) },
 ]);
-const source = listen({ job: (event) => { if (work && event.id === work.id) (event.what === "state" ? refresh() : Promise.resolve(show(event))).catch(() => {}); } });
-source.addEventListener("open", () => refresh().catch(() => {}));
+const job = (event) => { if (work && event.id === work.id) (event.what === "state" ? refresh() : Promise.resolve(show(event))).catch(() => {}); };
+listen({ job }, () => refresh().catch(() => {}));
 const asked = new URLSearchParams(location.search).get("report");
 if (asked) open(asked).catch((error) => say(error.message, { bad: true }));
 else if (place.dataset.job) follow(place.dataset.job, "detect", place.dataset.report).catch(() => {});

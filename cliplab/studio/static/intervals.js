@@ -455,7 +455,7 @@ async function loadSound() {
 listen({
   job: offerScores(item, () => load().catch(() => {})),
   labels: (data) => { if (data.items?.includes(item) && data.annotators?.some((name) => name !== annotator())) load().catch(() => {}); },
-});
+}, (again) => again && load().catch(() => {}));
 
 // What fails in the middle of an action is said where actions are; labels that were made before it are kept.
 addEventListener("unhandledrejection", (event) => {

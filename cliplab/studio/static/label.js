@@ -255,7 +255,7 @@ function note() {
 
 // Progress ----------------------------------------------------------------------------------------------------------------
 
-const progress = { labelled: 0, items: 0, disagree: 0, waiting: null };
+const progress = { ...JSON.parse(at("progress-data").content.textContent), waiting: null };
 function count(from, to) {
   progress.labelled += (to ? 1 : 0) - (from ? 1 : 0);
   showProgress();
@@ -269,10 +269,10 @@ function showProgress() {
 async function loadProgress() {
   progress.waiting = null;
   const found = await api("/progress").catch(() => null);
-  if (found && !outbox.waiting) {
-    Object.assign(progress, found);
-    showProgress();
-  }
+  if (!found) return;
+  // The studio does not know yet of the labels that wait here, which are counted already.
+  Object.assign(progress, outbox.waiting ? { ...found, labelled: progress.labelled } : found);
+  showProgress();
 }
 function progressSoon() {
   progress.waiting ??= setTimeout(loadProgress, 1500);
@@ -501,7 +501,7 @@ items.onRow = (row) => {
 };
 outbox.addEventListener("stored", progressSoon);
 outbox.addEventListener("refused", () => setTimeout(load, 500));
-listen({ labels: changed, items: () => load() });
+listen({ labels: changed, items: () => load() }, (again) => again && load());
 at("who").addEventListener("click", () => askName(() => load()));
 showWho(annotatorName());
 load({ first: true }).then(loadProgress);

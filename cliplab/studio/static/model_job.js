@@ -40,7 +40,7 @@ async function refresh() {
 
 refresh().catch((error) => say(error.message, { bad: true }));
 if (place.dataset.state === "running") {
-  const source = listen({
+  const follow = {
     job(event) {
       if (event.id !== id) return;
       if (event.what === "epoch") {
@@ -50,6 +50,6 @@ if (place.dataset.state === "running") {
       else if (event.what === "state" && event.state !== "running") location.reload();
       showStage(event);
     },
-  });
-  source.addEventListener("open", () => refresh().catch(() => {}));
+  };
+  listen(follow, () => refresh().catch(() => {}));
 }

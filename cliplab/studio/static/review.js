@@ -339,6 +339,6 @@ listen({
     clearTimeout(later);
     later = setTimeout(() => showState().catch(() => null), 500);
   },
-});
+}, (again) => again && showState().catch(() => null));
 load();
 showState().catch((error) => say(error.message, { bad: true }));

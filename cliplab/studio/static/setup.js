@@ -23,4 +23,5 @@ at("setup-form").addEventListener("submit", async (event) => {
 });
 
 // A large folder is still looked through: go on when that has ended, unless somebody is typing.
-if (at("scanning")) listen({ items: () => at("class-names").value === at("class-names").defaultValue && location.reload() });
+const reload = () => at("class-names").value === at("class-names").defaultValue && location.reload();
+if (at("scanning")) listen({ items: reload }, (again) => again && reload());

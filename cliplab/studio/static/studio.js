@@ -4,6 +4,7 @@ import { api, AnswerError, refreshSession } from "/static/requests.js";
 import { Outbox } from "/static/outbox.js";
 
 export { api, AnswerError, refreshSession };
+export { listen } from "/static/events.js";
 
 const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?? "";
 
@@ -116,16 +117,6 @@ if (sheet) {
   keys.register([{ keys: ["?"], does: "show these keys", run: show }]);
   document.getElementById("show-keys").addEventListener("click", show);
   document.getElementById("close-keys").addEventListener("click", () => sheet.close());
-}
-
-/** Listen to the server's events: {topic: function(data)}. The browser connects again by itself. */
-export function listen(handlers) {
-  const source = new EventSource("/stream");
-  for (const [topic, handler] of Object.entries(handlers)) {
-    source.addEventListener(topic, (event) => handler(JSON.parse(event.data)));
-  }
-  addEventListener("pagehide", () => source.close());
-  return source;
 }
 
 /** The labels of this browser on their way to the studio; each page shows its state and sends what others left. */

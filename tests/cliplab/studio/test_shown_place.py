@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from pathlib import Path
 
 import cv2
@@ -60,5 +62,23 @@ def test_no_answer_and_no_page_names_folders_above_the_studio(tmp_path: Path) ->
         assert [answer.status_code for answer in answers] == [200, 200, 200, 410, 409, 404, 200]
         assert not any(str(tmp_path) in answer.text for answer in answers)
         assert "…/films/films.png: has other content" in answers[4].json()["error"]
+        # Models that are damaged, and a folder of models that cannot be written.
+        (tmp_path / "models" / "cut").mkdir(parents=True)
+        (tmp_path / "models" / "cut" / "bundle.json").write_text("{")
+        (tmp_path / "models" / "half.tflite").write_bytes(b"TFL3 is not a model")
+        listed = client.get("/models").text
+        assert "bundle.json" in listed
+        own = [client.get(address) for address in set(re.findall(r'"(/models/m/(?!ready)[^"/]+)"', listed))]
+        assert len(own) == 2
+        shutil.rmtree(tmp_path / "models")
+        (tmp_path / "models").write_text("a file")
+        form = {"X-CSRF-Token": studio.csrf}
+        values = {"version": "mine", "c-threshold": "0.7"}
+        saved = client.post("/models/m/ready-efficientnet_lite0/save", data=values, headers=form)
+        assert saved.status_code in (422, 507)
+        assert not any(str(tmp_path) in answer.text for answer in [*own, saved])
+        assert "models" in saved.text.partition('id="form-problem"')[2].partition("</p>")[0]
+        (tmp_path / "models").unlink()
+        (tmp_path / "models").mkdir()
         sentence = without_folders(studio, f"{data}/a.mp4 and {data}: no, {tmp_path}/models/m.tflite")
         assert sentence == "a.mp4 and the studio's folder: no, …/models/m.tflite"

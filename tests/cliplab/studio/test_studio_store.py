@@ -3,10 +3,12 @@
 import re
 import sqlite3
 
+import numpy as np
 import pytest
 
 from adapters.errors import DatasetError, StorageError
 from cliplab.studio import ItemFilter, LabelEvent, LabelStore, database, event_from_json, open_store
+from cliplab.studio.item_index import read_index
 
 
 def add_items(store: LabelStore, count: int, kind: str = "frame") -> list[int]:
@@ -288,3 +290,24 @@ def test_tables_that_cannot_be_made_are_an_error_and_no_empty_store(tmp_path, mo
     monkeypatch.undo()
     with open_store(tmp_path, ["ad"]) as store:
         assert [one.name for one in store.classes()] == ["ad"]
+
+
+def test_what_is_read_again_is_as_new_as_the_store_whoever_stored(tmp_path):
+    def labels(annotator: str, of: LabelStore) -> list[int]:
+        return list(np.frombuffer(read_index(of, ItemFilter(), annotator)[12:18], "<u2"))
+
+    with open_store(tmp_path, ["ad", "content"]) as store, open_store(tmp_path) as other:
+        add_items(store, 3)
+        assert (store.progress()["labelled"], store.progress()["items"]) == (0, 3)
+        assert labels("ann", store) == labels("ann", store) == [0, 0, 0]
+        Client(store, "ann").send(1, "label", label="ad")
+        Client(other, "bob", "tab 2").send(2, "label", label="content")
+        assert store.progress() == other.progress()
+        assert store.progress()["labelled"] == 2
+        assert (labels("ann", store), labels("bob", store)) == ([1, 0, 0], [0, 2, 0])
+        store.set_classes(["content", "ad"])
+        assert (labels("ann", other), labels("bob", other)) == ([2, 0, 0], [0, 1, 0])
+        store.progress()["labelled"] = 99
+        assert store.progress()["labelled"] == 2
+    with pytest.raises(StorageError, match="closed"):
+        store.progress()

@@ -1,0 +1,63 @@
+"""More tabs than a browser opens connections: labels are saved, and a tab that comes back is up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette", reason="needs pip install 'cliplab[studio]'")
+pytest.importorskip("jinja2", reason="needs pip install 'cliplab[studio]'")
+
+from studio_page import browser, running_studio
+from waiting import until
+
+from cliplab.studio import LabelEvent
+
+TABS = 9  # browsers open six connections to an address
+# A headless browser calls every tab visible: what it does to a tab that goes behind another.
+SET_VISIBILITY = """(state) => {
+  Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Any]]:
+    folder = tmp_path_factory.mktemp("tabs")
+    for number in range(12):
+        cv2.imwrite(str(folder / f"frame_{number:02d}.png"), np.full((45, 80, 3), 15 * number, np.uint8))
+    with running_studio(folder, labels=("ad", "content"), annotator="ann") as found:
+        yield found
+
+
+def test_labels_of_the_ninth_tab_are_saved_and_the_first_catches_up(served: tuple[str, Any]) -> None:
+    url, studio = served
+    with browser() as chromium:
+        context = chromium.new_context(viewport={"width": 1280, "height": 720})
+        tabs = []
+        for _ in range(TABS):
+            page = context.new_page()
+            page.goto(f"{url}/label", timeout=20_000)
+            until(lambda page=page: page.inner_text("#name").startswith("frame"), what="the first row")
+            if len(tabs) < TABS - 1:
+                page.evaluate(SET_VISIBILITY, "hidden")
+            tabs.append(page)
+        tabs[-1].keyboard.press("Home")
+        tabs[-1].keyboard.press("a")
+        until(lambda: tabs[-1].inner_text("#saving") == "saved", what="the label of the last tab")
+        assert studio.store.item(1).labels == {"ann": "ad"}
+
+        # What happens while a tab is behind others is there once it is looked at.
+        other = LabelEvent("another program", 0, "ann", 2, "label", {"label": "content"}, 1.0)
+        studio.store.append([other])
+        tabs[0].keyboard.press("Home")
+        assert tabs[0].inner_text("#own") == "unlabelled"
+        tabs[0].evaluate(SET_VISIBILITY, "visible")
+        until(lambda: "ad" in tabs[0].inner_text("#own"), what="the label of another tab")
+        tabs[0].keyboard.press("ArrowRight")
+        until(lambda: "content" in tabs[0].inner_text("#own"), what="the label that came while the tab was hidden")
+        context.close()
