@@ -93,6 +93,7 @@ MODULES = {
         *("adapters/media/test_media_clock.py", "adapters/media/test_media_stamps.py"),
         *("adapters/media/test_media.py", "adapters/media/test_media_odd.py"),
     ),
+    **_together("adapters/media", "transport_codecs", "media_containers"),
     **_together("adapters/media", "references decoding_plan", "sparse_sampling"),
     **_together("adapters/inference", "segments", "segments"),
     **_together("adapters/inference", "predict pipeline", "inference", "pipeline"),
