@@ -93,6 +93,7 @@ MODULES = {
         *("adapters/media/test_media_clock.py", "adapters/media/test_media_stamps.py"),
         *("adapters/media/test_media.py", "adapters/media/test_media_odd.py"),
     ),
+    **_together("adapters/media", "transport_codecs", "media_containers"),
     **_together("adapters/media", "references decoding_plan", "sparse_sampling"),
     **_together("adapters/inference", "segments", "segments"),
     **_together("adapters/inference", "predict pipeline", "inference", "pipeline"),
@@ -127,6 +128,7 @@ MODULES = {
     "adapters/models/ensemble/members.py": (
         *("adapters/models/test_ensemble_edges.py", "adapters/models/test_ensemble.py"),
     ),
+    **_together("adapters/litert", "graph_order", "graph_order"),
     **_together("adapters/litert", "int8 observed", "litert_edit", "litert_quantize", "int8_choice"),
     "adapters/hosts/http_server/request_limits.py": HTTP_TESTS,
     "movinet_adapter/weights/mapping.py": ("movinet_adapter/test_movinet_weights_mapping.py",),
@@ -157,6 +159,7 @@ MODULES = {
         f"{DETECT}/highlights/{name}.py": (f"{DETECT}/test_finding_highlights.py",)
         for name in ("candidates", "cells", "edges", "hearing", "proposing", "watching")
     },
+    **_together(f"{DETECT}/highlights", "job_folders", "job_folders"),
     **_together("cliplab/datasets", "advise_alike advise_figures advise_labels advise_words", "advise_analysis"),
     **_together("cliplab/models", "comparison_choice", "comparison_choice"),
     **_together("cliplab/models", "accuracy_drop", "accuracy_drop"),

@@ -28,6 +28,10 @@ STRONG: dict[str, tuple[str, ...]] = {
     "group": ("group",),
     "source": ("source",),
 }  # fmt: skip
+# Columns of yes and no, one for each split, whose meaning would be lost.
+SPLIT_FLAGS = re.compile(
+    r"(?:is|in|for|use)_(?:the_)?(train|training|val|valid|validation|dev|test|testing)(?:_set|_split)?"
+)
 # Used only where a row has no stronger name of the key, since beside one they are something else.
 WEAKER: dict[str, tuple[str, ...]] = {
     "path": ("video_name", "clip", "clip_name", "video_id", "videoid", "vid", "youtube_id", "ytid", "yt_id", "clip_id",

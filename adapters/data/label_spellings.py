@@ -10,13 +10,25 @@ from functools import lru_cache
 
 @lru_cache(maxsize=4096)
 def clean_label(label: str) -> str:
-    """A label without spaces around it, in the normal form NFC."""
-    return unicodedata.normalize("NFC", label.strip())
+    """A label without spaces and invisible characters around it, in the normal form NFC."""
+    text = unicodedata.normalize("NFC", label.strip())
+    while text and (_is_invisible(text[0]) or _is_invisible(text[-1])):
+        text = (text[1:] if _is_invisible(text[0]) else text[:-1]).strip()
+    return text or label.strip()
 
 
 def spelling_key(label: str) -> str:
-    """What spellings of one label have in common: they differ in capitals, spaces around and normal form only."""
-    return unicodedata.normalize("NFC", clean_label(label).casefold())
+    """What spellings of one label have in common.
+
+    They differ in capitals, spaces, characters that nobody sees and normal form only.
+    """
+    shown = "".join(character for character in clean_label(label) if not _is_invisible(character))
+    return unicodedata.normalize("NFC", " ".join(shown.split()).casefold()) or clean_label(label)
+
+
+def _is_invisible(character: str) -> bool:
+    """Whether a character has no width: zero-width spaces and joiners, byte order marks, marks of direction."""
+    return not character.isascii() and unicodedata.category(character) == "Cf"
 
 
 def one_spelling(

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from adapters.data.aliases import (
     ROW_KEYS,
+    SPLIT_FLAGS,
     STRONG,
     WEAKER,
     is_left_out,
@@ -144,6 +145,8 @@ def _cached(names: tuple[str, ...], extra_keys: bool) -> _Names:
 def _refuse(name: str, extra_keys: bool) -> None:
     """Refuse a name that is not understood, unless it is one to pass over."""
     hint = not_understood(name) if looks_like_time(name) else nearest_name(name)
+    if SPLIT_FLAGS.fullmatch(normal_name(name)):
+        hint = ' Write the split of each clip in a column "split": train, validation or test.'
     if not extra_keys:
         raise DatasetError(f"{name!r} is not a key of a row; allowed: {', '.join(ROW_KEYS)}.{hint}")
     if hint:

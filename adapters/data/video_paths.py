@@ -69,7 +69,7 @@ class VideoFinder:
                 f"{where}: {given!r} is a URL; a dataset refers to local files. Download the video and give the path "
                 "of its file."
             )
-        path = os.path.normpath(os.path.join(self._root, given))
+        path = self._on_disk(given)
         if os.path.splitext(given)[1].lower() in VIDEO_SUFFIXES or os.path.lexists(path):
             found = self._named[given] = Path(in_own_form(path))
             return found
@@ -79,6 +79,15 @@ class VideoFinder:
         kept = self._named if not self._stems() else self._absent
         kept[given] = Path(path)
         return self._by_id(given, where, seconds, hints) or kept[given]
+
+    def _on_disk(self, given: str) -> str:
+        """The path of a row; without spaces around it, or with slashes for backslashes, where only that is there."""
+        path = os.path.normpath(os.path.join(self._root, given))
+        for meant in (given.strip(), given.strip().replace("\\", "/")):
+            if meant and meant != given and not os.path.lexists(path):
+                other = os.path.normpath(os.path.join(self._root, meant))
+                path = other if os.path.lexists(in_own_form(other)) else path
+        return path
 
     def _by_id(self, given: str, where: str, seconds: tuple[object, object], hints: tuple[str, ...]) -> Path | None:
         stems, name = self._stems(), os.path.basename(given)

@@ -26,6 +26,7 @@ from typing import Any
 from adapters.errors import BundleError, ConfigError
 from adapters.litert.flatbuffer import DamagedFlatBufferError
 from adapters.litert.graph_limits import check_parts
+from adapters.litert.graph_order import check_order
 from adapters.system import cache_dir
 
 MB = 1_000_000
@@ -141,6 +142,7 @@ def _unsound(model: bytes) -> str | None:
     """What is wrong with a file before it is run."""
     try:
         check_parts(model)
+        check_order(model)
     except DamagedFlatBufferError as error:
         return str(error)
     return None

@@ -12,6 +12,8 @@ from av.container import InputContainer
 
 # Timestamps that step back this far belong to another clock (two recordings joined), not to a misordered frame.
 _CLOCK_RESET_SECONDS = 1.0
+# Of a key frame in a stream that was cut together so many frames are enough: short recordings are joined, too.
+_KEY_FRAMES_BACK, _NEXT_FRAMES = 2, 1.5
 # In a stream that was cut together a step ahead of this much is another clock too; elsewhere it is a long still.
 _CLOCK_LEAP_SECONDS = 10.0
 # Frames are shown at most this many places from where they are decoded (H.264 and HEVC allow 16).
@@ -104,10 +106,11 @@ class PacketClock:
         if wrap := self._wrap(time):
             self.shift += wrap
             time = stamp + self.shift
-        # A key frame is shown after all that were decoded before it, another one perhaps long before.
-        if abs(time - self.top) > (_CLOCK_RESET_SECONDS if is_key else self._back):
+        if abs(time - self.top) > self._usual_distance(time < self.top, is_key):
             others = [other + self.shift + self._wrap(other + self.shift) for other in read_following()]
             after = [other for other in others if abs(other - time) <= abs(other - self.top)]
+            if self._may_be_joined and is_key and time < self.top and self._is_followed(time, others):
+                others = after = [other for other in others if other >= time - _REORDERED_FRAMES * self.interval]
             # The last frame of a file may be a long still; in a broadcast it is damage rather.
             if len(others) >= 2 * len(after) + 1 - self._may_be_joined and len(others) >= self._least_witnesses:
                 return None
@@ -119,6 +122,18 @@ class PacketClock:
                 time += move
         self.top = max(self.top, time)
         return time
+
+    def _usual_distance(self, is_before: bool, is_key: bool) -> float:
+        """How far a time may be from the latest one without a doubt, in seconds."""
+        if not is_key:
+            return self._back
+        # A key frame is shown after all that were decoded before it, another frame perhaps long before.
+        joined = self._may_be_joined and is_before
+        return min(_CLOCK_RESET_SECONDS, _KEY_FRAMES_BACK * self.interval) if joined else _CLOCK_RESET_SECONDS
+
+    def _is_followed(self, time: float, others: Sequence[float]) -> bool:
+        """Whether a frame comes next to a time: what follows a damaged one continues at the latest time instead."""
+        return any(abs(other - time) <= _NEXT_FRAMES * self.interval for other in others)
 
     def _is_another_clock(self, time: float, top: float, is_key: bool) -> bool:
         if time < top:  # where nothing is joined it is the place of a frame that is shown early, except at a key frame

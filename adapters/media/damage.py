@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+DAMAGED = "(cut short or damaged)"
+
 
 @dataclass
 class Damage:
@@ -15,6 +17,7 @@ class Damage:
         gaps: The times of frames after which others are missing, since a part of the file cannot be read.
         notes: Anything else, in words.
         holes: Stretches (start, end) of a broadcast from which no frame came.
+        cause: Why frames did not decode, where the file is not damaged, as a sentence; None: it is.
     """
 
     failures: dict[float | None, str] = field(default_factory=dict)
@@ -22,6 +25,12 @@ class Damage:
     gaps: set[float] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     holes: set[tuple[float, float]] = field(default_factory=set)
+    cause: str | None = None
+
+    @property
+    def is_any(self) -> bool:
+        """Whether something was skipped, repaired or noted."""
+        return bool(self.failures or self.concealed or self.gaps or self.notes)
 
     def note(self, text: str) -> None:
         """Add a note if it is new."""
@@ -36,6 +45,8 @@ class Damage:
             frames_seen: How many frames were decoded.
             frames_declared: How many the file declares; 0 if it does not say.
         """
+        if self.cause is not None:
+            return (self.cause, *(note for note in self.notes if DAMAGED not in note))
         notes = list(self.notes)
         if self.failures:
             seconds = min((s for s in self.failures if s is not None), default=None)
@@ -51,5 +62,5 @@ class Damage:
             where = (
                 f"after {first:.2f} s" if len(self.gaps) == 1 else f"at {len(self.gaps)} places, after {first:.2f} s"
             )
-            notes.append(f"part of the file cannot be read {where}, and frames may be missing (cut short or damaged)")
+            notes.append(f"part of the file cannot be read {where}, and frames may be missing {DAMAGED}")
         return tuple(notes)

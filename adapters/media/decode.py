@@ -122,10 +122,11 @@ class Decoder:
             # The marks on repaired frames come too late from frame threads: an error is to be one here.
             context = self.stream.codec_context
             context.options = {**context.options, "err_detect": "explode"}
-        self._begin()
+        self._begin(moved=False)
 
-    def _begin(self) -> None:
-        self._reader.begin()
+    def _begin(self, moved: bool = True) -> None:
+        if moved:
+            self._reader.begin()
         self._times = FrameTimes(self._reader, self.damage, self._tick, self.interval)
         # In the order of presentation, each with its packet where that is known.
         self._decoded: deque[tuple[VideoFrame, TimedPacket | None]] = deque()

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from adapters.errors import MediaError
 from adapters.media.clock import Lasting, may_be_joined
-from adapters.media.damage import Damage
+from adapters.media.damage import DAMAGED, Damage
 from adapters.media.decode import Decoder
 from adapters.media.opening import StoredFile, open_container
 from adapters.media.packets import PacketReader, discard_other_streams, is_raw, times_are_doubtful
@@ -63,7 +63,7 @@ def find_end_seconds(decoder: Decoder, first_seconds: float) -> float | None:
 
 def early_end(seconds: float, declared_seconds: float) -> str:
     """The note on a video that ends before it should, both since its first frame."""
-    return f"the video ends at {seconds:.2f} s, but {declared_seconds:.2f} s are declared (cut short or damaged)"
+    return f"the video ends at {seconds:.2f} s, but {declared_seconds:.2f} s are declared {DAMAGED}"
 
 
 def _declared_whole(container: InputContainer, stream: VideoStream, first_seconds: float) -> float | None:

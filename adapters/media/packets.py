@@ -28,6 +28,7 @@ _READ_AHEAD = 8
 _RAW_TIME_BASE = Fraction(1, 1_200_000)
 _RAW_FORMATS = {"mjpeg", "jpeg_pipe"}
 _ASSUMED_RATE = Fraction(25)
+_ABOVE_BASE = Fraction(3, 2)
 SLOWEST_FRAME_SECONDS = 60
 # In a transport stream no frame for so long is a loss, not a still picture.
 _HOLE_SECONDS = 0.5
@@ -96,7 +97,11 @@ def frame_rate(container: InputContainer, stream: VideoStream) -> tuple[Fraction
         return (declared, False) if declared else (_ASSUMED_RATE, True)
     if times_are_doubtful(stream):
         return stream.base_rate or stream.average_rate, False
-    return stream.average_rate or stream.guessed_rate, False
+    average, base = stream.average_rate, stream.base_rate
+    # No average is above the rate that all timestamps fit into: FFmpeg gives the clock's for raw DV, fields for GXF.
+    if average and base and average > _ABOVE_BASE * base:
+        return base, False
+    return average or stream.guessed_rate, False
 
 
 def times_are_doubtful(stream: VideoStream) -> bool:
@@ -163,16 +168,19 @@ class PacketReader:
             path: Of a local file, searched for parts that cannot be read if it is Matroska; None: not searched.
         """
         self._container, self._stream, self._damage, self._interval = container, stream, damage, interval
-        self.raw, self.dts_only = is_raw(container, stream), "avi" in container.format.name.split(",")
+        names = container.format.name.split(",")
+        self.raw, self.dts_only = is_raw(container, stream), "avi" in names
         self.may_be_joined = self.raw or may_be_joined(container)
         self._tick = float(stream.time_base or 1e-6)
         self._read_ahead = _READ_AHEAD if read_ahead else 0
-        self._delay = stream.codec_context.reorder_depth * interval if self.dts_only else 0.0
         # FFmpeg takes the durations of ASF from the rate, which ASF does not store.
-        self._rate_is_guessed = "asf" in container.format.name.split(",")
-        matroska = path is not None and "matroska" in container.format.name.split(",")
+        self._rate_is_guessed = "asf" in names
+        matroska = path is not None and "matroska" in names
         self._blocks = MatroskaBlocks(path, len(container.streams)) if path is not None and matroska else None
         self.begin()
+        if "mxf" in names and stream.codec_context.reorder_depth:
+            self.dts_only = self._is_in_order_of_decoding()
+        self._delay = stream.codec_context.reorder_depth * interval if self.dts_only else 0.0
 
     def begin(self) -> None:
         """Begin again where the container is, as after a jump."""
@@ -253,6 +261,12 @@ class PacketReader:
                 self._key_delay = stamp - dts
             return seconds + self._delay
         return self._key_seconds(dts) if packet.is_keyframe else None
+
+    def _is_in_order_of_decoding(self) -> bool:
+        """Whether packets have times of decoding only, as in an MXF whose index does not say how frames are ordered."""
+        while len(self._ahead) < _READ_AHEAD and (packet := self._next()) is not None:
+            self._ahead.append(packet)
+        return bool(self._ahead) and all(packet.pts == packet.dts for packet in self._ahead)
 
     def _look_ahead(self) -> None:
         """Read some packets ahead. Only where a timestamp is in doubt: a distant storage is not read in vain."""

@@ -38,6 +38,7 @@ from adapters.media.sampling import (
     plan_windows,
 )
 from adapters.media.scaling import LONGEST_SIDE, Layout, Scaler, orientation_of, shape_message
+from adapters.media.transport_codecs import codec_change
 from adapters.media.video_pass import VideoPass
 from adapters.records import Aspect, Clip, Float64Array, InputSpec, UInt8Array
 
@@ -136,7 +137,7 @@ class Video:
     ) -> None:
         self._source, self._allow_url, self._limits, self._threads = source, allow_url, limits, threads
         self._damage = Damage()
-        self._frames_seen = 0
+        self._frames_seen, self._codecs_known = 0, False
         self._passes: list[Decoder] = []
         self._closed = False
         with SourceErrors(source):
@@ -179,6 +180,13 @@ class Video:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Damage that was skipped so far, counted, in sentences. A frame that failed is not replaced by another."""
+        if self._damage.is_any and self._damage.cause is None and not self._codecs_known:
+            self._codecs_known = True
+            change = codec_change(self._source) if isinstance(self._source, str | Path) else None
+            if change is not None:
+                self._damage.cause = (
+                    f"the codec changes from {change}; only the first part is decoded. Convert it first"
+                )
         return self._damage.warnings(self.info.start_seconds, self._frames_seen, self.info.frame_count or 0)
 
     def clips(

@@ -31,6 +31,7 @@ _NEXT_STEP = {
     errno.ENOTDIR: "A part of the path is a file, not a folder; use another path.",
     errno.EEXIST: "A part of the path is a file, not a folder; use another path.",
     errno.EISDIR: "The path is a folder; give a file in it.",
+    errno.ENXIO: "Start what reads it first, or give the path of a file.",
 }
 
 
@@ -57,7 +58,8 @@ def atomic_path(path: str | Path, suffix: str = ".tmp") -> Iterator[Path]:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(target))
         if target.exists() and not target.is_file():
-            yield target
+            with _held_open(target):
+                yield target
             return
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(6)}{suffix}")
@@ -182,6 +184,24 @@ def storage_error(path: str | Path, error: OSError) -> StorageError:
     reason = error.strerror or type(error).__name__
     step = _NEXT_STEP.get(error.errno or 0, "Check the path and the disk, then try again.")
     return StorageError(f"{path}: could not be written ({reason}); an existing file is unchanged. {step}")
+
+
+@contextmanager
+def _held_open(target: Path) -> Iterator[None]:
+    """Keep a pipe open for writing, so that opening it again does not wait: a pipe that nobody reads is an error."""
+    if not stat.S_ISFIFO(target.stat().st_mode):
+        yield
+        return
+    try:
+        handle = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(error.errno, "a pipe that nobody reads") from None
+        raise
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def _replace(temporary: Path, target: Path) -> None:

@@ -14,10 +14,11 @@ from typing import Any
 
 from adapters.data import Dataset, Example, write_dataset
 from adapters.errors import ConfigError, DatasetError, MissingExtraError, StorageError
-from adapters.system import atomic_file, storage_error
+from adapters.system import atomic_file, read_regular_text, storage_error
 from cliplab.outputs import require_new
 
 RECORD = "from_database.json"
+_MOST_QUERY_BYTES = 1_000_000
 _PATHS = ("filepath", "file_path", "video_path", "path", "clip_path", "filename", "file_name")
 _SOURCES = ("source_url", "source", "source_id", "stream_id", "session_id", "video_id")
 _TERM = re.compile(r"\s*(\w+)\s*(>=|<=|==|!=|=|>|<)\s*('[^']*'|\"[^\"]*\"|[-+.\w]+)\s*")
@@ -150,7 +151,7 @@ def _query(query: str | Path | None) -> str:
     if query is None:
         return "SELECT * FROM clips"
     try:
-        text = Path(query).read_text(encoding="utf-8").strip().rstrip(";").strip()
+        text = read_regular_text(query, _MOST_QUERY_BYTES, ConfigError).strip().rstrip(";").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{query}: the query cannot be read: {error}") from error
     if not re.match(r"(?is)(select|with)\b", text) or ";" in text:

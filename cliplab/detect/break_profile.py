@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import ConfigError
+from adapters.system import MAX_DEPTH, parse_json, read_regular_bytes
 from cliplab.detect.adapting import ScoreHead
 
 SECOND_WEIGHTS = ("ad_scores", "shot_rate", "logo", "speech", "music", "repetition", "cue")
@@ -27,6 +28,7 @@ _NUMBERS = {
     "advert_tolerance_seconds": (0.02, 2.0),
     "min_confidence": (0.0, 1.0),
 }
+_MOST_BYTES = 16_000_000  # of a profile
 _DATA = Path(__file__).with_name("break_profile.json")
 
 
@@ -126,7 +128,7 @@ def load_break_profile(path: str | Path) -> BreakProfile:
         ConfigError: It cannot be read, is not such a file, or a value is out of range.
     """
     try:
-        found = json.loads(Path(path).read_text())
+        found = parse_json(read_regular_bytes(path, _MOST_BYTES, ConfigError), MAX_DEPTH)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read as JSON ({error})") from None
     if not isinstance(found, dict) or not isinstance(found.get("break_profile"), dict):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from adapters.errors import ConfigError
+from adapters.system import MAX_DEPTH, parse_json, read_regular_text
 
 # What viewers call the break: adverts with the trailers and the channel's jingles between them.
+_MOST_BYTES = 256 * 2**20
 _OF_BREAK = frozenset({"advert", "promo", "separator"})
 # Longer pauses between two segments of a break do not occur in tv_segments.jsonl but for missing stretches.
 _GAP_SECONDS = 3.0
@@ -61,9 +62,13 @@ def read_schedules(path: str | Path) -> list[Schedule]:
         ConfigError: A line is not such an object.
     """
     found = []
-    for number, line in enumerate(Path(path).read_text().splitlines(), 1):
+    try:
+        text = read_regular_text(path, _MOST_BYTES, ConfigError)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}). Give a file with one JSON object per line") from None
+    for number, line in enumerate(text.splitlines(), 1):
         try:
-            row = json.loads(line)
+            row = parse_json(line, MAX_DEPTH)
             segments = tuple((float(start), float(end), str(kind)) for start, end, kind in row["segments"])
             found.append(Schedule(str(row["recording"]), str(row["channel"]), segments))
         except (ValueError, TypeError, KeyError) as error:

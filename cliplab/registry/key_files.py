@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.errors import ConfigError
-from adapters.system import atomic_path, storage_error
+from adapters.system import atomic_path, read_regular_bytes, storage_error
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
 
 PASSWORD_VARIABLE = "CLIPLAB_KEY_PASSWORD"
 _RETIRED = "retired"
+_MOST_KEY_BYTES = 64_000  # a key has some hundred
 
 
 def new_key(folder: Path, role: str, made: list[str]) -> Signer:
@@ -70,7 +71,7 @@ def load_key(path: Path) -> Signer:
         mode = path.stat().st_mode
         if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise ConfigError(f"{path}: can be read by other users ({stat.filemode(mode)}). Run: chmod 600 {path}")
-        data = path.read_bytes()
+        data = read_regular_bytes(path, _MOST_KEY_BYTES, ConfigError)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}). Run this as the user who owns it") from error
     password = os.environ.get(PASSWORD_VARIABLE)

@@ -18,11 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import StorageError
-from adapters.system import atomic_path, write_bytes_atomic
+from adapters.system import atomic_path, read_regular_bytes, write_bytes_atomic
 from cliplab.registry.events import Event
 from cliplab.registry.names import ENVIRONMENTS
 from cliplab.registry.records import Placement, StoredVersion
-from cliplab.registry.signing import publishing_lock, read_root, role_days, sign_metadata, signers_of, tuf_module
+from cliplab.registry.signing import (
+    MAX_METADATA_BYTES,
+    publishing_lock,
+    read_root,
+    role_days,
+    sign_metadata,
+    signers_of,
+    tuf_module,
+)
 from cliplab.registry.store import PLACEMENTS, Registry
 
 if TYPE_CHECKING:
@@ -207,7 +215,8 @@ def _write_metadata(registry: Registry, root: Root, wanted: dict[str, Any], floo
         snapshot = _write(registry, root, "snapshot", signed, f"{signed.version}.snapshot.json")
     assert snapshot is not None
     if new_snapshot or _is_due(root, "timestamp", timestamp, days):
-        data = (folder / f"{snapshot.signed.version}.snapshot.json").read_bytes()
+        place = folder / f"{snapshot.signed.version}.snapshot.json"
+        data = read_regular_bytes(place, MAX_METADATA_BYTES, StorageError)
         meta_file = tuf.MetaFile.from_data(snapshot.signed.version, data, ["sha256"])
         signed = tuf.Timestamp(
             _next(timestamp, floor),
@@ -230,10 +239,10 @@ def _write_metadata(registry: Registry, root: Root, wanted: dict[str, Any], floo
 
 def _read(path: Path, lost_is_allowed: bool = False) -> Any:
     """Metadata as it was published; None where there is none yet."""
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     try:
-        return tuf_module().Metadata.from_bytes(path.read_bytes())
+        return tuf_module().Metadata.from_bytes(read_regular_bytes(path, MAX_METADATA_BYTES, StorageError))
     except Exception as error:  # python-tuf has many reasons of its own
         if lost_is_allowed:
             return None

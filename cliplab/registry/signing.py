@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import ConfigError, MissingExtraError, StorageError
-from adapters.system import file_lock, write_bytes_atomic
+from adapters.system import file_lock, read_regular_bytes, write_bytes_atomic
 from cliplab.registry.events import Event
 from cliplab.registry.key_files import load_key, new_key, retire_keys
 from cliplab.registry.store import Registry
+
+MAX_METADATA_BYTES = 64_000_000  # of a file of signed metadata
 
 if TYPE_CHECKING:
     from securesystemslib.signer import Signer
@@ -215,7 +217,8 @@ def read_root(registry: Registry) -> Metadata[Root]:
         raise ConfigError(f"{registry.name}: has no keys. Create them: cliplab registry init")
     path = root_path(registry, versions[-1])
     try:
-        return tuf_module().Metadata[tuf_module().Root].from_bytes(path.read_bytes())  # type: ignore[no-any-return]
+        data = read_regular_bytes(path, MAX_METADATA_BYTES, StorageError)
+        return tuf_module().Metadata[tuf_module().Root].from_bytes(data)  # type: ignore[no-any-return]
     except Exception as error:  # python-tuf has many reasons of its own
         raise StorageError(f"{path}: is damaged ({error}). Restore it from a backup") from error
 

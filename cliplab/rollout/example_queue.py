@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters.errors import ConfigError, StorageError
-from adapters.system import json_text, parse_json, storage_error, write_bytes_atomic
+from adapters.errors import AdapterError, ConfigError, StorageError
+from adapters.system import json_text, parse_json, read_regular_bytes, storage_error, write_bytes_atomic
 
 MAX_BYTES, MAX_EXAMPLES = 200_000_000, 2_000
 # Two examples are nearly the same above this cosine of their embeddings.
@@ -141,14 +141,12 @@ class ExampleQueue:
     def _read(self, name: str) -> QueuedExample | None:
         path = self._folder / f"{name}.json"
         try:
-            if path.stat().st_size > _MAX_FACTS:
-                return None
-            facts = parse_json(path.read_bytes(), 20)
+            facts = parse_json(read_regular_bytes(path, _MAX_FACTS), 20)
             media = path.with_suffix(facts["suffix"]) if facts["suffix"] in _SUFFIXES else None
-            if media is None or media.stat().st_size != facts["bytes"]:
+            if media is None or not media.is_file() or media.stat().st_size != facts["bytes"]:
                 return None
             return QueuedExample(name, media, facts)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (AdapterError, OSError, ValueError, KeyError, TypeError):
             return None
 
     def _trim(self) -> set[str]:

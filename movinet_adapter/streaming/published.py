@@ -6,8 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import StorageError, WeightsError
+from adapters.errors import StorageError
 from adapters.litert import IMAGE, program_cache, read_graph, with_scores
+from adapters.models.weights import read_weights_bytes
 
 PUBLISHED_FORMAT = 1  # of the code that edits the file: raise it where a change makes other programs
 LOGITS = "logits"
@@ -59,12 +60,7 @@ def is_known(path: Path, size: int, activation: Any) -> bool:
 
 
 def _read(path: Path) -> bytes:
-    try:
-        return path.expanduser().read_bytes()
-    except OSError as error:
-        raise WeightsError(
-            f"{path} could not be read ({error.strerror or error}). Give the path of a .tflite."
-        ) from error
+    return read_weights_bytes(path.expanduser())
 
 
 def _identity(model: bytes, size: int, activation: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from adapters.errors import WeightsError
 from adapters.litert import operator_name, read_graph
+from adapters.models.weights import read_weights_bytes
 from adapters.records import Float32Array
 from adapters.system import nearest_hint
 from movinet_adapter.architecture import BATCH_NORM_EPSILON, VariableSpec, architecture, variable_specs
@@ -206,12 +207,7 @@ def _complete(graph: _Graph, found: dict[str, Float32Array], specs: list[Variabl
 
 
 def _read(path: Path) -> _Graph:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(
-            f"{path} could not be read ({error.strerror or error}). Give the path of a .tflite."
-        ) from error
+    data = read_weights_bytes(path)
     if data[4:8] != b"TFL3":  # the FlatBuffers file identifier of tensorflow/lite/schema/schema.fbs
         raise WeightsError(f"{path} is not a LiteRT program (.tflite). Give a published MoViNet stream int8 model.")
     try:

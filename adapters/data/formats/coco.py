@@ -103,6 +103,10 @@ def _by_id(entries: list[Any], keys: Sequence[str], path: Path) -> dict[Any, Any
     try:
         found = {}
         for entry in entries:
+            if entry["id"] in found:
+                raise DatasetError(
+                    f"{path}: the id {entry['id']!r:.60} is given twice. Give each video and category its own."
+                )
             given = {normal_name(name): value for name, value in entry.items()}
             found[entry["id"]] = next(given[key] for key in keys if key in given)
         return found

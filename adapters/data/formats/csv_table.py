@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from adapters.data.rows import make_dataset, to_row
 from adapters.errors import DatasetError
 from adapters.system import json_text, write_text_atomic
 
+_SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n')
 _COLUMNS = ("path", "label", "start_seconds", "end_seconds", "split", "group", "source")
 
 
@@ -35,8 +37,10 @@ def import_csv(path: str | Path, labels: Sequence[str] | None = None) -> Dataset
     """
     path = Path(path)
     text = read_text(path)
+    told = _SEPARATOR.match(text)  # of Excel
+    text = text if told is None else text[told.end() :]
     header = text.split("\n", 1)[0]
-    delimiter = next((mark for mark in "\t,;" if mark in header), ",")
+    delimiter = told[1] if told else next((mark for mark in "\t,;" if mark in header), ",")
     lines = _lines(text, delimiter, path)
     names = [" ".join(name.split()) for name in next(lines, [])]
     _check_columns(names, path)

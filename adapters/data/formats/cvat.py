@@ -18,7 +18,7 @@ from adapters.data.formats.safe_xml import XmlElement, parse_xml, root_name, tex
 from adapters.data.rows import relative_path
 from adapters.data.split_names import is_split_name
 from adapters.errors import DatasetError, MediaError
-from adapters.system import write_text_atomic
+from adapters.system import open_regular_file, write_text_atomic
 
 _HEAD_BYTES = 2**20  # of a picture, in which its size is
 _FRAME = re.compile(r"(?:.*/)?frame_(\d{1,9})(?:\.\w+)?")
@@ -218,9 +218,9 @@ def _picture_size(path: Path) -> tuple[int, int]:
     from adapters.media import size_of_picture
 
     try:
-        with open(path, "rb") as file:
+        with open_regular_file(path, DatasetError) as file:
             return size_of_picture(file.read(_HEAD_BYTES)) or (0, 0)
-    except OSError:
+    except (OSError, DatasetError):
         return 0, 0  # the label is written though the picture is elsewhere
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from adapters.system import storage_error
 
 Placement = Literal["copy", "link"]
 _log = logging.getLogger(__name__)
+_FOLD = re.compile(r"(?:fold|cv|cv_?fold|kfold)[ _.-]?\d{1,3}|\d{1,3}[ _-]?fold", re.IGNORECASE)
 # Of macOS archives, Synology, Windows and ext4.
 _LEFT_BEHIND = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"})
 
@@ -97,7 +99,9 @@ def _split_tops(root: Path, classes: frozenset[str]) -> list[tuple[str | None, P
         raise DatasetError(f"{root}: no such folder")
     folders = _folders(root)
     splits = [folder for folder in folders if is_split_name(folder.name) and folder.name not in classes]
+    _check_folds(root, [folder for folder in folders if folder.name not in classes])
     if not splits:
+        _note_loose(root)
         return [(None, root)]
     for folder in splits:
         _check_split(folder)
@@ -118,6 +122,26 @@ def _split_tops(root: Path, classes: frozenset[str]) -> list[tuple[str | None, P
                 "one of them here."
             )
     return list(by_split.items())
+
+
+def _check_folds(root: Path, folders: Sequence[Path]) -> None:
+    """Refuse folders of a cross-validation, each with the classes in it, which would be taken for the classes."""
+    folds = [folder for folder in folders if _FOLD.fullmatch(folder.name)]
+    if len(folds) > 1 and len(folds) == len(folders) and all(_folders(folder) for folder in folds):
+        raise DatasetError(
+            f"{root}: {folds[0].name} and {folds[1].name} are named like folds of a cross-validation and hold folders, "
+            f"so they are not classes. {_WAY_OUT}"
+        )
+
+
+def _note_loose(root: Path) -> None:
+    """Name videos beside the folders of classes, which have no label."""
+    loose = sorted(entry.name for entry in root.iterdir() if is_video_name(entry.name) and not entry.is_dir())
+    if loose:
+        others = f" and {len(loose) - 1} others" if len(loose) > 1 else ""
+        _log.warning(
+            "%s: %s%s: left out, since videos beside the folders of the classes have no label", root, loose[0], others
+        )
 
 
 def _check_split(folder: Path) -> None:

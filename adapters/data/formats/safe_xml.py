@@ -10,7 +10,7 @@ from xml.parsers import expat
 
 from adapters.data.formats.text import LIMIT_BYTES
 from adapters.errors import DatasetError
-from adapters.system import read_regular_bytes
+from adapters.system import open_regular_file, read_regular_bytes
 
 _ENCODING = re.compile(rb"""encoding=["'][A-Za-z0-9 ._-]+["']""")
 _MAX_DEPTH = 100
@@ -143,9 +143,9 @@ def root_name(path: Path) -> str | None:
     parser = expat.ParserCreate()
     parser.StartElementHandler = lambda name, attributes: found.append(name)
     try:
-        with open(path, "rb") as file:
+        with open_regular_file(path, DatasetError) as file:
             head = file.read(2**16)
             parser.Parse(_ENCODING.sub(lambda found: found[0].replace(b" ", b""), head, count=1), False)
-    except (expat.ExpatError, OSError, ValueError, LookupError):
+    except (expat.ExpatError, DatasetError, OSError, ValueError, LookupError):
         pass
     return found[0] if found else None

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import AdapterError, ConfigError, DatasetError, StorageError, describe_failure
-from adapters.media import is_video_name
-from adapters.system import file_lock, parse_json, read_regular_bytes, write_json_atomic
+from adapters.system import parse_json, read_regular_bytes
 from cliplab.clips import DEFAULT_MODEL
 from cliplab.detect.highlights.commands import highlight_options
 from cliplab.detect.highlights.generating import DEFAULT_OUTPUT, generate_clips
+from cliplab.detect.highlights.job_folders import JobFolders
 from cliplab.detect.highlights.options import HighlightOptions
 from cliplab.detect.highlights.rating_order import RatingOrder
 from cliplab.detect.highlights.stage2 import LEAST_SCORE, Stage2, stage2_model
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 _MOST_JOB_BYTES = 1 << 20
 _LOOK_SECONDS = 1.0
-_SETTLED_SECONDS = 2.0  # a video that is still being copied into the queue grows
 _KEYS = (
     "clip_seconds",
     "min_gap_seconds",
@@ -90,7 +88,7 @@ def work(
     Raises:
         StorageError: The folder cannot be written, or the disk is full; the job goes back to the queue.
     """
-    folders = _Folders(Path(queue))
+    folders = JobFolders(Path(queue))
     failed = 0
     with ExitStack() as stack:
         from cliplab.clips import ClipManager
@@ -107,7 +105,7 @@ def work(
                     worked = True
                     tools = _Tools(Path(output), manager, stage2, ratings, on_note, is_stopped)
                     failed += not _do(held, folders, tools, on_job)
-            if once and not worked:
+            if once and not worked and not folders.unsettled():
                 break
             if not worked and not is_stopped():
                 time.sleep(_LOOK_SECONDS)
@@ -175,7 +173,7 @@ class _Tools:
     is_stopped: Callable[[], bool]
 
 
-def _do(path: Path, folders: _Folders, tools: _Tools, on_job: Callable[[str, dict[str, Any]], object] | None) -> bool:
+def _do(path: Path, folders: JobFolders, tools: _Tools, on_job: Callable[[str, dict[str, Any]], object] | None) -> bool:
     """Do one job; whether it is done. A job that fails is put aside with the reason."""
     name, begun = path.name, time.time()
     notify = on_job or (lambda _state, _job: None)
@@ -199,26 +197,22 @@ def _do(path: Path, folders: _Folders, tools: _Tools, on_job: Callable[[str, dic
         return _failed(path, folders, str(error), notify)
     except Exception as error:
         return _failed(path, folders, describe_failure(name, error), notify)
-    _close(path, folders.done, {"job": name, "seconds": round(time.time() - begun, 3), **report.to_json()})
+    folders.close(path, folders.done, {"job": name, "seconds": round(time.time() - begun, 3), **report.to_json()})
     notify("done", {"job": name, "source": job.source, "clips": len(report.clips), "failed": report.failed})
     return True
 
 
-def _failed(path: Path, folders: _Folders, reason: str, notify: Callable[[str, dict[str, Any]], object]) -> bool:
-    _close(path, folders.failed, {"job": path.name, "error": reason})
+def _failed(path: Path, folders: JobFolders, reason: str, notify: Callable[[str, dict[str, Any]], object]) -> bool:
+    folders.close(path, folders.failed, {"job": path.name, "error": reason})
     notify("failed", {"job": path.name, "error": reason})
     return False
-
-
-def _close(path: Path, folder: Path, report: dict[str, Any]) -> None:
-    """The report first: a job that is out of the queue always has one."""
-    write_json_atomic(folder / f"{path.name}.report.json", report)
-    os.replace(path, folder / path.name)
 
 
 def _read(path: Path) -> Job:
     try:
         value = parse_json(read_regular_bytes(path, _MOST_JOB_BYTES, DatasetError))
+    except OSError as error:
+        raise DatasetError(f"{path.name}: cannot be read ({error.strerror}). Check the file or the link.") from None
     except ValueError as error:
         raise DatasetError(f'{path.name}: is not JSON ({error}). A job is {{"source": "match.mp4"}}') from None
     if not isinstance(value, dict) or not isinstance(value.get("source"), str) or not value["source"].strip():
@@ -234,77 +228,3 @@ def _read(path: Path) -> Job:
         raise ConfigError(f'{path.name}: headers must be values by name, such as {{"Referer": "https://example.org"}}')
     lines = [f"{name}: {text}" for name, text in headers.items()]
     return Job(path, value["source"], highlight_options(headers=lines, **given))
-
-
-class _Folders:
-    """The folders of a queue."""
-
-    def __init__(self, queue: Path) -> None:
-        self.queue = queue
-        self.working, self.done, self.failed = (queue / name for name in ("working", "done", "failed"))
-        self.sources = queue / "sources"
-        try:
-            for folder in (self.working, self.done, self.failed):
-                folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageError(f"{queue}: cannot be used as a queue ({error.strerror}). Use another folder") from None
-
-    def waiting(self) -> list[Path]:
-        """Jobs in the order of their names, first those that another worker left."""
-        left = [path for path in sorted(self.working.iterdir()) if _is_job(path)]
-        return left + [path for path in sorted(self.queue.iterdir()) if _is_job(path) and _is_settled(path)]
-
-    @contextmanager
-    def taken(self, path: Path) -> Iterator[Path | None]:
-        """Take a job: its file in ``working``, or None where another worker has it."""
-        lock = self.working / f".{path.name}.lock"
-        try:
-            with file_lock(lock, busy=_busy):
-                yield self._move(path)
-            lock.unlink(missing_ok=True)
-        except _Busy:
-            yield None
-
-    def _move(self, path: Path) -> Path | None:
-        if not path.exists():  # another worker has just done it
-            return None
-        target = self.working / path.name
-        if path.suffix.lower() != ".json":
-            # The video stays where its clips find it later, and a job is made of it.
-            self.sources.mkdir(exist_ok=True)
-            home = self.sources / path.name
-            if home.exists():
-                home = home.with_name(f"{home.stem}-{time.time_ns()}{home.suffix}")
-            os.replace(path, home)
-            target = self.working / f"{home.name}.json"
-            write_json_atomic(target, {"source": str(home.absolute())})
-        elif path != target:
-            os.replace(path, target)
-        return target
-
-    def put_back(self, path: Path) -> None:
-        """Return a job to the queue."""
-        if path.exists():
-            os.replace(path, self.queue / path.name)
-
-
-def _is_job(path: Path) -> bool:
-    named = path.suffix.lower() == ".json" or is_video_name(path.name)
-    return named and not path.name.startswith(".") and path.is_file()
-
-
-def _is_settled(path: Path) -> bool:
-    if path.suffix.lower() == ".json":
-        return True
-    try:
-        return time.time() - path.stat().st_mtime > _SETTLED_SECONDS
-    except OSError:
-        return False
-
-
-class _Busy(StorageError):
-    """Another worker has the job."""
-
-
-def _busy(_holder: str) -> StorageError:
-    return _Busy("another worker has this job")

@@ -20,7 +20,7 @@ import numpy as np
 
 from adapters.errors import AdapterError, StorageError
 from adapters.records import Prediction
-from adapters.system import file_lock, parse_json, write_json_atomic
+from adapters.system import file_lock, parse_json, read_regular_bytes, write_json_atomic
 from cliplab.rollout.device.errors import DeviceError
 
 # Upper edges of the bins of latencies in milliseconds; a last bin has what is longer. The ratio of 1.25 resolves the
@@ -232,14 +232,12 @@ def read_loops(folder: Path) -> Iterator[ReadLoop]:
     for path in sorted(folder.glob("*.json")):
         running = _is_running(path.with_suffix(".lock"))  # before reading: its last write is complete then
         try:
-            if path.stat().st_size > _MAX_FILE_BYTES:
-                continue
-            value = parse_json(path.read_text("utf-8"), 20)
+            value = parse_json(read_regular_bytes(path, _MAX_FILE_BYTES), 20)
             versions = {str(key): Counts.from_json(item) for key, item in value["versions"].items()}
             yield ReadLoop(
                 path.stem, str(value["model"]), running, bool(value["ended"]), versions, str(value["version"])
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (AdapterError, OSError, ValueError, KeyError, TypeError, AttributeError):
             continue
 
 

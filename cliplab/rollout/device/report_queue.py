@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.system import json_text, parse_json, write_bytes_atomic
+from adapters.errors import AdapterError
+from adapters.system import json_text, parse_json, read_regular_bytes, write_bytes_atomic
 
 # About forty days of hourly reports, which is what a device makes without a network.
 MAX_REPORTS, MAX_BYTES = 1_000, 8_000_000
+_MOST_BYTES = 16_000_000  # of one report
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,10 @@ class ReportQueue:
             if int(path.stem) >= below:
                 return
             try:
-                value = parse_json(path.read_text("utf-8"), 20)
+                value = parse_json(read_regular_bytes(path, _MOST_BYTES), 20)
                 body = json_text(value["report"]).encode()
                 yield QueuedReport(int(path.stem), str(value["device"]), body)
-            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            except (AdapterError, OSError, ValueError, KeyError, TypeError):
                 self.remove(int(path.stem))
 
     def remove(self, sequence: int) -> None:

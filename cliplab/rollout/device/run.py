@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import ConfigError
-from adapters.system import parse_json
+from adapters.system import parse_json, read_regular_bytes, read_regular_text
 from cliplab.rollout.device.installed import PRIVATE, InstalledModel, free_bytes, model_folders
 from cliplab.rollout.device.report_queue import ReportQueue
-from cliplab.rollout.device.state import STATE_NAME
+from cliplab.rollout.device.state import MOST_STATE_BYTES, STATE_NAME
 
 if TYPE_CHECKING:
     from cliplab.rollout.device.client import Round
 
 TOKEN_VARIABLE = "CLIPLAB_DEVICE_TOKEN"
+_MOST_TOKEN_BYTES = 10_000
 
 
 def device_run(
@@ -112,7 +113,7 @@ def device_status(models: str | Path | None = None) -> dict[str, Any]:
     folder = Path(models) if models is not None else default_models_folder()
     path = folder / PRIVATE / STATE_NAME
     try:
-        state = parse_json(path.read_text("utf-8"), 20)
+        state = parse_json(read_regular_bytes(path, MOST_STATE_BYTES, ConfigError), 20)
         notes = state["notes"]
         name, client = str(state["name"]), str(state["client_id"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -154,7 +155,7 @@ def _token(path: str | Path | None) -> str | None:
     if path is None:
         return os.environ.get(TOKEN_VARIABLE) or None
     try:
-        token = Path(path).read_text("utf-8").strip()
+        token = read_regular_text(path, _MOST_TOKEN_BYTES, ConfigError).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: the device's token cannot be read ({error}). Give --token-file FILE") from None
     if not token or not token.isascii() or not token.isprintable() or " " in token:

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from adapters.system import parse_json, write_json_atomic
+from adapters.system import parse_json, read_regular_bytes, write_json_atomic
 from cliplab.rollout.device.errors import DeviceError
 from cliplab.rollout.names import check_device_name
 
 STATE_NAME = "device.json"
+MOST_STATE_BYTES = 16_000_000
 # The clock that anybody may set, and one that only grows while the machine runs.
 wall_clock, steady_clock = time.time, time.monotonic
 # One place for what distinguishes two boards with the same card image; absent elsewhere.
@@ -190,7 +191,7 @@ class DeviceState:
             "notes": {},
         }
         try:
-            stored = parse_json(self._path.read_text("utf-8"), 20)
+            stored = parse_json(read_regular_bytes(self._path, MOST_STATE_BYTES, DeviceError), 20)
         except FileNotFoundError:
             return fresh
         except (OSError, ValueError, RecursionError) as error:

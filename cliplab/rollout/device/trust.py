@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import MissingExtraError, StorageError
-from adapters.system import MAX_DEPTH, parse_json, storage_error, write_bytes_atomic
+from adapters.system import MAX_DEPTH, parse_json, read_regular_bytes, storage_error, write_bytes_atomic
 from cliplab.rollout.device.connection import Answer, RegistryConnection
 from cliplab.rollout.device.downloading import download
 from cliplab.rollout.device.errors import TooLongError, UnreachableError, UntrustedError
@@ -96,7 +96,7 @@ class TrustedRepository:
         stored = self._folder / ROOT_NAME
         given = None if root is None else _read_file(root)
         if stored.exists():
-            if given is not None and given != stored.read_bytes():
+            if given is not None and given != _read_file(stored):
                 raise UntrustedError(
                     f"{root}: differs from the root that this device trusts ({stored}). Keys are rotated by the "
                     "registry itself; to follow another registry, use another --models folder."
@@ -143,7 +143,7 @@ class TrustedRepository:
                     snapshot_max_length=SNAPSHOT_BYTES,
                     targets_max_length=TARGETS_BYTES,
                 ),
-                bootstrap=(self._folder / ROOT_NAME).read_bytes(),
+                bootstrap=_read_file(self._folder / ROOT_NAME),
             )
             updater.refresh()
             versions, keys = versions_of(updater), keys_of(updater)
@@ -298,7 +298,7 @@ class TrustedRepository:
 
 def _read_file(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular_bytes(path, ROOT_BYTES, StorageError)
     except OSError as error:
         raise StorageError(
             f"{path}: the trusted root cannot be read ({error.strerror}). Give the registry's root.json."

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import ConfigError, StorageError
-from adapters.system import file_lock, nearest_hint, parse_json, write_json_atomic
+from adapters.system import file_lock, nearest_hint, parse_json, read_regular_bytes, write_json_atomic
 from cliplab.rollout.names import check_device_name
 
 DEVICES_NAME = "devices.json"
@@ -145,9 +145,7 @@ def _changing(folder: Path) -> Iterator[dict[str, Any]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise ValueError("it is too large")
-        devices = parse_json(path.read_text("utf-8"), 10)["devices"]
+        devices = parse_json(read_regular_bytes(path, _MAX_BYTES, StorageError), 10)["devices"]
         if not isinstance(devices, dict) or not all(
             isinstance(entry, dict) and isinstance(entry["sha256"], str) and isinstance(entry["added"], str)
             for entry in devices.values()

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import stat
+import threading
 import time
 from pathlib import Path
 
@@ -251,3 +252,25 @@ def test_the_next_step_fits_what_went_wrong(number: int, step: str) -> None:
     text = str(storage_error("out.json", OSError(number, os.strerror(number))))
     assert text.startswith("out.json: ")
     assert step in text
+
+
+def test_a_pipe_that_nobody_reads_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(StorageError, match="a pipe that nobody reads"):
+        write_bytes_atomic(tmp_path / "pipe", b"x")
+
+
+def test_a_pipe_that_is_read_gets_all_bytes(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    found: list[bytes] = []
+    reader = threading.Thread(target=lambda: found.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    data = b"x" * 200_000
+    for _ in range(500):
+        try:
+            write_bytes_atomic(tmp_path / "pipe", data)
+            break
+        except StorageError:  # it is not open yet
+            time.sleep(0.01)
+    reader.join(10)
+    assert found == [data]
