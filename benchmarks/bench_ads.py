@@ -19,9 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -35,12 +33,12 @@ import numpy as np
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from adapters.evaluation import RecordingBreaks, measure_breaks  # noqa: E402
-from cliplab.detect import Observations, Schedule, decide_breaks, read_break_profile, read_schedules  # noqa: E402
+from ads_evenings import bench_evenings, figures  # noqa: E402
+
+from adapters.evaluation import RecordingBreaks  # noqa: E402
+from cliplab.detect import Observations, Schedule, decide_breaks, read_schedules  # noqa: E402
 from cliplab.detect.break_learning import profile_of_schedules  # noqa: E402
 
-SHOWN = ("f1", "precision", "recall", "edge_error_median", "edge_error_p95", "programme_lost_per_hour",
-         "ads_seen_per_hour", "second_accuracy")  # fmt: skip
 CUTS_PER_SECOND = {"advert": 0.5, "promo": 0.5, "separator": 0.3}
 MISSED_CUTS = 0.03
 
@@ -106,83 +104,6 @@ def bench_schedules(path: Path, every: int) -> Iterator[dict[str, Any]]:
             yield shown
 
 
-def figures(recordings: list[RecordingBreaks]) -> dict[str, Any]:
-    """What the table shows of a set of recordings."""
-    report = measure_breaks(recordings).to_json()
-    shown = {name: None if report[name] is None else round(report[name], 3) for name in SHOWN}
-    return {
-        "recordings": report["recordings"],
-        "breaks": report["truth"],
-        **shown,
-        "f1_interval": report["intervals"]["f1"],
-    }
-
-
-def bench_evenings(folder: Path, model: str | None, comskip: bool) -> Iterator[dict[str, Any]]:
-    """Composed evenings by variant: all evidence, each row left out, each alone, and comskip."""
-    from adapters.bundle import model_digest
-    from adapters.inference import open_model
-    from cliplab.detect.profiles import read_profile
-    from cliplab.detect.recordings import Job, find_in_recording
-
-    adapter = None if model is None else open_model(model)
-    digest = "" if model is None else model_digest(model)
-    job = Job(adapter, digest, None, read_profile("base"), None, None, folder / "store", False, None)
-    found: dict[tuple[str, str], list[RecordingBreaks]] = defaultdict(list)
-    spent: dict[str, list[float]] = defaultdict(list)
-    for path in sorted(folder.glob("test_*.mkv")):
-        if not path.with_suffix(".json").exists():
-            continue
-        evening = json.loads(path.with_suffix(".json").read_text())["evening"]
-        truth, length = tuple(map(tuple, evening["breaks"])), float(evening["seconds"])
-        began = time.perf_counter()
-        result = find_in_recording(str(path), job)
-        spent[evening["variant"]].append(length / (time.perf_counter() - began))
-        extents = tuple((each.start_seconds, each.end_seconds) for each in result.breaks)
-        found[evening["variant"], "cliplab"].append(RecordingBreaks(extents, truth, length))
-        if result.observations is not None:
-            for name, breaks in by_row(result.observations).items():
-                found[evening["variant"], name].append(RecordingBreaks(breaks, truth, length))
-        if comskip:
-            found[evening["variant"], "comskip"].append(RecordingBreaks(run_comskip(path), truth, length))
-    for (variant, method), recordings in sorted(found.items()):
-        speed = {"times_real_time": round(float(np.median(spent[variant])), 1)} if method == "cliplab" else {}
-        yield {"bench": "evenings", "variant": variant, "method": method, **figures(recordings), **speed}
-
-
-def by_row(seen: Observations) -> dict[str, tuple[tuple[float, float], ...]]:
-    """Breaks with one kind of evidence left out, and with the cuts and that one alone."""
-    general = read_break_profile()
-    names = [("second_weights", name) for name in general.second_weights]
-    names += [("edge_weights", name) for name in general.edge_weights]
-    found = {}
-    for kind, name in names:
-        values = seen.ad_scores if name == "ad_scores" else seen.rows.get(name)
-        if name != "cut_strength" and (values is None or not np.isfinite(values).any()):
-            continue
-        without = replace(general, **{kind: {**getattr(general, kind), name: 0.0}})
-        only = {"second_weights": {}, "edge_weights": {}, kind: {name: getattr(general, kind)[name]}}
-        for word, profile in (("without", without), ("only", replace(general, **only))):
-            breaks = decide_breaks(seen, profile)
-            found[f"{word} {name}"] = tuple((each.start_seconds, each.end_seconds) for each in breaks)
-    if len(seen.features):
-        breaks = decide_breaks(replace(seen, features=seen.features[:0]))
-        found["without the recording's own pictures"] = tuple((each.start_seconds, each.end_seconds) for each in breaks)
-    return found
-
-
-def run_comskip(path: Path) -> tuple[tuple[float, float], ...]:
-    """What Debian's comskip marks with its own settings and an EDL as output."""
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Path(folder) / "comskip.ini"
-        settings.write_text("output_edl=1\noutput_txt=0\n")
-        command = ["comskip", f"--ini={settings}", f"--output={folder}", str(path)]
-        subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        edl = Path(folder) / f"{path.stem}.edl"
-        lines = [line.split() for line in edl.read_text().splitlines()] if edl.exists() else []
-    return tuple((float(line[0]), float(line[1])) for line in lines if len(line) >= 2)
-
-
 def bench_repetition(folder: Path) -> Iterator[dict[str, Any]]:
     """Adverts that are shown twice in a folder of recordings: seconds found, by sound and by picture."""
     from cliplab.detect.repetition import RepetitionIndex, fingerprint_recording
@@ -226,13 +147,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--model")
     parser.add_argument("--every", type=int, default=1, help="schedules: one of so many recordings")
     parser.add_argument("--comskip", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="evenings: without the rows of evidence one by one")
     options = parser.parse_args(arguments)
     if options.what == "schedules":
         rows = bench_schedules(options.source or ROOT.parent / "shared/media/real/tv_segments.jsonl", options.every)
     elif options.source is None:
         parser.error("name the FOLDER of composed evenings, which benchmarks/evening.py writes")
     elif options.what == "evenings":
-        rows = bench_evenings(options.source, options.model, options.comskip)
+        rows = bench_evenings(options.source, options.model, options.comskip, not options.quick)
     else:
         rows = bench_repetition(options.source)
     for row in rows:

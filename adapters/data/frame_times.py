@@ -103,6 +103,8 @@ def _constant_rate(container: Any, index: int) -> float | None:
 
     An MP4 or MOV says so in its tables. Of other files every packet's time is read, without decoding.
     """
+    from adapters.media import read_packets
+
     stream = container.streams[index]
     average, nominal = stream.average_rate, stream.base_rate
     if not average or not nominal or abs(float(average) / float(nominal) - 1) > _SAME_RATE:
@@ -110,7 +112,7 @@ def _constant_rate(container: Any, index: int) -> float | None:
     rate = float(average)
     if "mov" not in container.format.name.split(","):
         try:
-            times = sorted(float(p.pts * p.time_base) for p in container.demux(stream) if p.pts is not None)
+            times = sorted(float(p.pts * p.time_base) for p in read_packets(container, stream) if p.pts is not None)
         except av.FFmpegError:
             return None
         if any(abs(time - times[0] - number / rate) > 0.6 / rate for number, time in enumerate(times)):

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from adapters.evaluation.intervals import resample_groups, resampled_interval
+from adapters.evaluation.intervals import percentile_interval, resample_groups, resampled_interval
 from adapters.records import Float64Array
 
 Extent = tuple[float, float]
 MIN_IOU = 0.5
 _HOUR = 3600.0
+_EDGE_RESAMPLES = 1000
+_UNDEFINED = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class BreakReport:
         programme_lost_per_hour: Seconds of programme within found breaks, for each hour of recording.
         ads_seen_per_hour: Seconds of breaks outside found ones, for each hour of recording.
         second_accuracy: Share of time that is decided right.
-        intervals: The 95% intervals of precision, recall, f1 and second_accuracy over resampled recordings.
+        intervals: The 95% intervals of all of them from precision on, over resampled recordings; None where a figure
+            is undefined, or where fewer than two recordings (groups) leave nothing to resample.
     """
 
     recordings: int
@@ -186,13 +189,14 @@ def measure_breaks(recordings: Sequence[RecordingBreaks], min_iou: float = MIN_I
     """
     if not 0 < min_iou <= 1:
         raise ValueError(f"min_iou must be above 0 and at most 1, got {min_iou!r}")
-    errors: list[float] = []
+    by_group: dict[str, list[float]] = {}
     rows: dict[str, Float64Array] = {}
     for place, recording in enumerate(recordings):
         row, errors_here = _measure_one(recording, min_iou)
-        errors += errors_here
         group = recording.group or f"\0{place}"
+        by_group.setdefault(group, []).extend(errors_here)
         rows[group] = rows.get(group, np.zeros(len(row))) + row
+    errors = [error for group in by_group.values() for error in group]
     counts = np.stack(list(rows.values())) if rows else np.zeros((0, 6))
     matched, predicted, truth, lost, seen, seconds = (float(value) for value in counts.sum(axis=0))
     figures = _figures(counts.sum(axis=0))
@@ -203,6 +207,9 @@ def measure_breaks(recordings: Sequence[RecordingBreaks], min_iou: float = MIN_I
         value = float(figures[name])
         known = np.isfinite(value)
         intervals[name] = resampled_interval(value, drawn[name], len(counts), int(size)) if known else None
+    intervals |= _edge_intervals(list(by_group.values()), seed)
+    for name in ("programme_lost_per_hour", "ads_seen_per_hour"):
+        intervals[name] = percentile_interval(drawn[name], len(counts))
     hours = seconds / _HOUR
     return BreakReport(
         recordings=len(recordings), hours=hours, min_iou=min_iou, predicted=int(predicted), truth=int(truth),
@@ -239,7 +246,25 @@ def _figures(sums: Float64Array) -> dict[str, Float64Array]:
             "recall": np.asarray(np.true_divide(matched, truth)),
             "f1": np.asarray(np.true_divide(2 * matched, predicted + truth)),
             "second_accuracy": np.asarray(1 - np.true_divide(lost + seen, seconds)),
+            "programme_lost_per_hour": np.asarray(_HOUR * np.true_divide(lost, seconds)),
+            "ads_seen_per_hour": np.asarray(_HOUR * np.true_divide(seen, seconds)),
         }
+
+
+def _edge_intervals(errors: Sequence[Sequence[float]], seed: int) -> dict[str, tuple[float, float] | None]:
+    """The intervals of the median and the 95th percentile of edge errors, over groups that are drawn again."""
+    arrays = [np.asarray(each, np.float64) for each in errors]
+    drawn: list[tuple[float, float]] = []
+    if len(arrays) > 1:
+        rng = np.random.default_rng(seed)
+        for places in rng.integers(0, len(arrays), (_EDGE_RESAMPLES, len(arrays))):
+            values = np.concatenate([arrays[place] for place in places])
+            drawn.append((float(np.median(values)), float(np.percentile(values, 95))) if len(values) else _UNDEFINED)
+    table = np.array(drawn, np.float64).reshape(-1, 2)
+    return {
+        "edge_error_median": percentile_interval(table[:, 0], len(arrays)),
+        "edge_error_p95": percentile_interval(table[:, 1], len(arrays)),
+    }
 
 
 def _known(value: Float64Array) -> float | None:

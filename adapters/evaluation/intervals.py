@@ -169,6 +169,25 @@ def resampled_interval(figure: float, drawn: FloatArray, groups: int, clips: flo
     return round(max(0.0, min(low, wilson[0])), 6), round(min(1.0, max(high, wilson[1])), 6)
 
 
+def percentile_interval(drawn: FloatArray, groups: int) -> Interval | None:
+    """The 95% interval of a figure that is no share, as seconds: the expanded percentile interval alone.
+
+    Where no resample differs from another, as of zeros, both ends are that value: resampling does not know more.
+
+    Args:
+        drawn: float64 [R], its values on resampled groups; NaN where one is undefined.
+        groups: How many groups were drawn from.
+
+    Returns:
+        The lower and the upper end; None with fewer than two groups, or without a value.
+    """
+    known = drawn[np.isfinite(drawn)]
+    if groups < 2 or not len(known):
+        return None
+    low, high = _percentiles(known, groups)
+    return round(low, 6), round(high, 6)
+
+
 def _percentiles(drawn: FloatArray, groups: int) -> Interval:
     tail = _tail_of(groups)
     low, high = np.quantile(drawn, [tail, 1 - tail])

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from adapters.media.opening import ffmpeg_reason as ffmpeg_reason
     from adapters.media.opening import open_container as open_container
     from adapters.media.packets import is_filler as is_filler
+    from adapters.media.packets import read_packets as read_packets
     from adapters.media.parts import copy_parts as copy_parts
     from adapters.media.picture_size import jpeg_size as jpeg_size
     from adapters.media.picture_size import size_of_picture as size_of_picture
@@ -70,7 +71,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             ),
             "live": ("LiveVideo", "is_live", "open_growing"),
             "opening": ("MediaLimits", "open_container", "ffmpeg_reason"),
-            "packets": ("is_filler",),
+            "packets": ("is_filler", "read_packets"),
             "parts": ("copy_parts",),
             "picture_size": ("jpeg_size", "size_of_picture"),
             "preprocess": (

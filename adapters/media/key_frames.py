@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 from adapters.media.decode import Decoder
 from adapters.media.frame_times import DecodedFrame
 from adapters.media.opening import ffmpeg_reason
-from adapters.media.packets import TimedPacket
+from adapters.media.packets import TimedPacket, read_packets
 
 # The distance of two key frames in decoding may differ from that in presentation by up to this many frames.
 _REORDERED_FRAMES = 4
@@ -91,7 +91,7 @@ def _packet_at(decoder: Decoder, stamp: int, delay: int, following: int | None) 
     targets = [stamp + delay, stamp + 4 * max(delay, 1)]
     for target in [*targets, *([] if following is None else [following - 1])]:
         decoder.container.seek(target, stream=decoder.stream)
-        packet = next(decoder.container.demux(decoder.stream), None)
+        packet = next(read_packets(decoder.container, decoder.stream), None)
         # FFmpeg calls one that it cannot parse no key frame; decoding then says what is wrong with it.
         if packet is not None and packet.dts == stamp:
             return packet

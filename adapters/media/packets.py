@@ -36,6 +36,8 @@ _HOLE_SECONDS = 0.5
 NO_STAMP = -(1 << 60)
 # A key frame is shown at most this long after those that were decoded before it.
 _KEY_GUESS_SECONDS = 1.0
+# What a transport stream may have after its last picture without a word: of its size, and in bytes.
+_REST_SHARE, _REST_BYTES = 0.1, 65_536
 
 
 @dataclass(eq=False)
@@ -75,6 +77,25 @@ def is_filler(packet: Packet[Any]) -> bool:
         packet: As read.
     """
     return not packet.size and (packet.pts is not None or packet.dts is not None)
+
+
+def read_packets(container: Any, streams: Any) -> Iterator[Any]:
+    """The packets of streams of an open container, to the end of the file.
+
+    PyAV fails with an IndexError at the end of a transport stream in which other streams begin, as where a recorder
+    changed the channel; that is an end like any other.
+
+    Args:
+        container: The container.
+        streams: A stream, or several.
+    """
+    packets = container.demux(streams)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, IndexError):
+            return
+        yield packet
 
 
 def is_raw(container: InputContainer, stream: VideoStream) -> bool:
@@ -177,6 +198,8 @@ class PacketReader:
         self._rate_is_guessed = "asf" in names
         matroska = path is not None and "matroska" in names
         self._blocks = MatroskaBlocks(path, len(container.streams)) if path is not None and matroska else None
+        transport = path is not None and "mpegts" in container.format.name.split(",")
+        self._size = path.stat().st_size if path is not None and transport else None
         self.begin()
         if "mxf" in names and stream.codec_context.reorder_depth:
             self.dts_only = self._is_in_order_of_decoding()
@@ -188,6 +211,7 @@ class PacketReader:
         self._ahead: deque[Packet[VideoStream]] = deque()
         self._packets: Iterator[Packet[VideoStream]] | None = self._container.demux(self._stream)
         self._read_errors = self._count = 0
+        self._read_to = 0  # the place in the file where the last packet begins
         self._last = 0.0  # the time of the last packet
         self._top: float | None = None  # the latest time so far
         self._key_delay: int | None = None  # of the last key frame, from decoding to presentation, in ticks
@@ -289,15 +313,28 @@ class PacketReader:
                 return guess
         return top + self.clock.interval
 
+    def _note_rest(self) -> None:
+        """Say it where a transport stream goes on long after its picture, as where a recorder changed the channel."""
+        left = 0 if self._size is None else self._size - self._read_to
+        if self._size is not None and left > max(_REST_SHARE * self._size, _REST_BYTES):
+            self._damage.note(
+                f"the picture ends at {self._read_to / self._size:.0%} of the file: what follows is of another "
+                "programme or has no picture, and is not read. Split the file there to read it"
+            )
+
     def _next(self) -> Packet[VideoStream] | None:
         while self._packets is not None:
             try:
                 packet = next(self._packets)
                 self._read_errors = 0
                 if not is_filler(packet):
+                    self._read_to = max(self._read_to, packet.pos or 0)
+                    if not packet.size:  # the last one
+                        self._note_rest()
                     return packet
             except (StopIteration, IndexError):
-                # IndexError: PyAV at the end of a transport stream whose damage looks like new streams.
+                # IndexError: PyAV at the end of a transport stream in which streams begin, or damage looks so.
+                self._note_rest()
                 self._packets = None
             except av.ExitError:  # only where PyAV was given a timeout: a URL that sends nothing any more
                 self._damage.note("no data arrived for a long time, so the source is treated as ended")

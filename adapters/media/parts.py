@@ -27,7 +27,7 @@ from adapters.media.decode import Decoder
 from adapters.media.frame_cursor import FrameCursor
 from adapters.media.info import VideoInfo
 from adapters.media.opening import ffmpeg_reason, open_container
-from adapters.media.packets import PacketReader, TimedPacket
+from adapters.media.packets import PacketReader, TimedPacket, read_packets
 from adapters.media.stream_choice import choose_stream
 from adapters.media.video import probe
 from adapters.media.video_pass import wants_around
@@ -271,7 +271,7 @@ class _Joiner:
         for start, end in self.parts:
             shifts.append(start - done)
             done += end - start
-        for packet in container.demux(stream):
+        for packet in read_packets(container, stream):
             if packet.pts is None or not packet.size:
                 continue
             seconds = clock.advance(float(packet.pts * tick))

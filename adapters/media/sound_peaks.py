@@ -10,7 +10,7 @@ from av import AudioFrame
 
 from adapters.errors import MediaError
 from adapters.media.opening import Source, ffmpeg_reason, open_container
-from adapters.media.packets import is_filler
+from adapters.media.packets import is_filler, read_packets
 from adapters.records import Float32Array, Int8Array
 
 # Of a day at 20 bins per second; 2 bytes each.
@@ -50,7 +50,7 @@ def sound_peaks(
         decoded = failed = 0
         reason = "it is empty"
         batch: list[AudioFrame] = []
-        for packet in container.demux(stream):
+        for packet in read_packets(container, stream):
             if is_filler(packet):
                 continue
             try:

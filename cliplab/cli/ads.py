@@ -124,7 +124,11 @@ def ads_learn(
     recordings: Annotated[list[str], arg("RECORDING...", "Recordings with known breaks, or folders of them.")],
     breaks: Annotated[
         str,
-        opt("MARKS", "True breaks: a suffix such as .edl (a file beside each recording), a folder, or a file."),
+        opt(
+            "MARKS",
+            "True breaks: a suffix such as .edl (a file beside each recording), a folder of marks, the folder of a "
+            "studio with intervals, or a file.",
+        ),
     ],
     output: Annotated[Path, opt("PATH", "The profile to write, for `cliplab ads --profile`.", "-o", "--output")],
     model: Annotated[str | None, opt("MODEL", "A model with a label for ads; default: none.")] = None,

@@ -10,7 +10,7 @@ import numpy as np
 from av import AudioFrame
 
 from adapters.errors import MediaError, MissingExtraError
-from adapters.media import ffmpeg_reason, is_filler, open_container
+from adapters.media import ffmpeg_reason, is_filler, open_container, read_packets
 from adapters.records import Float32Array
 
 SAMPLE_RATE = 22_050  # librosa's own
@@ -41,7 +41,7 @@ def read_sound(path: str | Path) -> Float32Array | None:
         if stream is None:
             return None
         resampler = av.AudioResampler("fltp", "mono", SAMPLE_RATE)
-        for packet in container.demux(stream):
+        for packet in read_packets(container, stream):
             if is_filler(packet):
                 continue
             try:

@@ -173,8 +173,8 @@ def learn_breaks(
 
     Args:
         recordings: Files, folders and patterns.
-        breaks: The true breaks: a file of marks for one recording, a suffix as ".edl" for the file beside each, or a
-            folder.
+        breaks: The true breaks: a file of marks for one recording, a suffix as ".edl" for the file beside each, a
+            folder of marks, or the folder of a studio in which the breaks are intervals.
         output: The JSON file to write; ``cliplab ads --profile`` reads it.
         model: The model that scores the pictures; None: evidence only.
         profile: The profile to begin from, as for ``find_ads``.

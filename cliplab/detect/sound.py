@@ -12,7 +12,7 @@ import av
 import numpy as np
 
 from adapters.errors import ConfigError
-from adapters.media import Clock, ffmpeg_reason, is_filler, may_be_joined, open_container
+from adapters.media import Clock, ffmpeg_reason, is_filler, may_be_joined, open_container, read_packets
 from adapters.records import Float32Array
 
 SAMPLE_RATE = 16_000
@@ -213,7 +213,7 @@ def placed_sound(
 def _frames(container: Any, stream: Any, notes: list[str]) -> Iterator[Any]:
     """The frames of the sound; a packet that cannot be decoded is passed over."""
     failed = 0
-    for packet in container.demux(stream):
+    for packet in read_packets(container, stream):
         if is_filler(packet):
             continue
         try:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from adapters.data import read_dataset, read_intervals
+from adapters.data import Example, read_dataset, read_intervals
 from adapters.errors import DatasetError
 from adapters.evaluation import join_extents
 from cliplab.library import find_videos
@@ -15,22 +15,25 @@ Extent = tuple[float, float]
 MARK_SUFFIXES = (".edl", ".txt", ".xml", ".ffmeta", ".csv", ".json")
 # "cut" is what Comskip writes by default, and what most tools mean by it is a break.
 _BREAK_LABELS = ("ad", "ads", "advert", "commercial", "cut", "break", "sponsor")
+_STUDIO, _DATASETS = "labels.db", (".db", ".jsonl")
 
 
 def breaks_beside(recordings: Sequence[str], marks: str | Path) -> dict[str, tuple[Extent, ...]]:
-    """The breaks of recordings from files of marks.
+    """The breaks of recordings from files of marks, or as somebody painted them in the studio.
 
     Args:
         recordings: The videos.
-        marks: A file of marks for one recording; a suffix as ".edl": beside each recording; or a folder that has a file
-            of each recording's name.
+        marks: A file of marks for one recording; a suffix as ".edl": beside each recording; a folder that has a file
+            of each recording's name; or the folder of a studio, or a dataset.jsonl, with intervals of recordings.
 
     Returns:
         By recording, (start, end) in seconds; no breaks where a file has none.
 
     Raises:
-        DatasetError: A file is missing or cannot be read.
+        DatasetError: A file is missing or cannot be read, or the studio has no label of a recording.
     """
+    if (Path(marks) / _STUDIO).is_file() or (Path(marks).suffix.lower() in _DATASETS and Path(marks).is_file()):
+        return _breaks_of_dataset(recordings, marks)
     found = {}
     for recording in recordings:
         path = _marks_of(Path(recording), marks, len(recordings))
@@ -38,6 +41,32 @@ def breaks_beside(recordings: Sequence[str], marks: str | Path) -> dict[str, tup
         intervals = [one for each in videos.values() for one in each] if len(videos) < 2 else videos.get(recording, ())
         extents = [(one.start_seconds, one.end_seconds) for one in intervals if one.label.lower() in _BREAK_LABELS]
         found[recording] = tuple(join_extents(extents))
+    return found
+
+
+def _breaks_of_dataset(recordings: Sequence[str], data: str | Path) -> dict[str, tuple[Extent, ...]]:
+    """The intervals of recordings in a studio or a data set. One that is labelled, but never as an ad, has no break."""
+    rows: dict[Path, list[Example]] = defaultdict(list)
+    for example in read_dataset(data).examples:
+        rows[example.path.resolve()].append(example)
+    found = {}
+    for recording in recordings:
+        labelled = rows.get(Path(recording).resolve())
+        if labelled is None:
+            raise DatasetError(
+                f"{recording}: its breaks are unknown: {data} has no label of it. Label it there, or leave it out; "
+                "one without ads needs an interval of another class"
+            )
+        breaks = [
+            (each.start_seconds, each.end_seconds)
+            for each in labelled
+            if any(name.lower() in _BREAK_LABELS for name in each.labels)
+        ]
+        if any(start is None or end is None for start, end in breaks):
+            raise DatasetError(
+                f"{recording}: is labelled as an ad from start to end in {data}. Label its breaks as intervals"
+            )
+        found[recording] = tuple(join_extents([(start, end) for start, end in breaks if start is not None and end]))
     return found
 
 

@@ -11,7 +11,16 @@ from typing import Any
 import av
 
 from adapters.errors import MediaError
-from adapters.media import choose_stream, copy_parts, ffmpeg_reason, may_be_joined, open_container, probe, video_streams
+from adapters.media import (
+    choose_stream,
+    copy_parts,
+    ffmpeg_reason,
+    may_be_joined,
+    open_container,
+    probe,
+    read_packets,
+    video_streams,
+)
 from adapters.system import atomic_path, storage_error
 
 _MARGIN_SECONDS = 2.0  # of packets after the end: frames are decoded before they are shown
@@ -112,7 +121,7 @@ def _from_key(container: Any, streams: list[Any], video: Any, wanted: float) -> 
     """The packets from the first key frame on; frames that are shown before it lean on what is not there."""
     key: int | None = None
     early: list[Any] = []
-    for packet in container.demux(streams):
+    for packet in read_packets(container, streams):
         if packet.pts is None or not packet.size:
             continue
         if packet.stream is not video:
@@ -149,7 +158,7 @@ def _cut_sound(source: str | Path, start: float, end: float, output: Path) -> li
         try:
             with atomic_path(output, suffix=output.suffix) as unproven, av.open(f"file:{unproven}", "w") as target:
                 out = target.add_stream_from_template(stream)
-                for packet in container.demux(stream):
+                for packet in read_packets(container, stream):
                     if packet.pts is None or not packet.size:
                         continue
                     seconds = packet.pts * tick

@@ -38,7 +38,12 @@ def test_by_hand() -> None:
     assert report.programme_lost_per_hour == 10.0
     assert report.ads_seen_per_hour == pytest.approx(51.5)
     assert report.second_accuracy == pytest.approx(1 - 123 / 7200)
-    assert all(found is not None and found[0] < found[1] for found in report.intervals.values())
+    for name in ("precision", "recall", "f1", "second_accuracy", "programme_lost_per_hour", "ads_seen_per_hour"):
+        low, high = report.intervals[name] or (1, 0)
+        assert low < high, name
+    # Of two recordings only one has edges, so that no resample differs.
+    assert report.intervals["edge_error_median"] == (1.5, 1.5)
+    assert report.intervals["programme_lost_per_hour"] == (0.0, 20.0)
 
 
 def test_what_is_undefined_is_none() -> None:
@@ -48,6 +53,23 @@ def test_what_is_undefined_is_none() -> None:
     assert nothing.intervals["f1"] is None
     assert measure_breaks([]).programme_lost_per_hour is None
     assert measure_breaks([]).to_json()["recordings"] == 0
+
+
+def test_intervals_of_seconds_cover_the_recordings() -> None:
+    """Ten recordings whose edges are 0.1 to 1.0 s late: the intervals lie within what single recordings have."""
+    recordings = [RecordingBreaks(((100.0, 200 + late / 10),), ((100.0, 200.0),), 3600.0) for late in range(1, 11)]
+    report = measure_breaks(recordings)
+    assert set(report.intervals) == {
+        "precision", "recall", "f1", "edge_error_median", "edge_error_p95", "programme_lost_per_hour",
+        "ads_seen_per_hour", "second_accuracy",
+    }  # fmt: skip
+    for name in ("edge_error_median", "edge_error_p95", "programme_lost_per_hour"):
+        low, high = report.intervals[name] or (1, 0)
+        assert 0.0 <= low <= getattr(report, name) + 1e-6, name
+        assert getattr(report, name) - 1e-6 <= high <= 1.0, name
+    assert report.intervals["edge_error_p95"][1] > 0.9  # type: ignore[index]
+    assert report.intervals["ads_seen_per_hour"] == (0.0, 0.0)
+    assert measure_breaks(recordings[:1]).intervals["edge_error_p95"] is None
 
 
 def test_what_is_ignored_counts_neither_way() -> None:

@@ -8,12 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tiny_videos import render_video
 
 from adapters.errors import DatasetError, StorageError
 from adapters.evaluation import RecordingBreaks, measure_breaks
 from cliplab.detect import decide_breaks, learn_breaks, load_break_profile, measuring
 from cliplab.detect.measuring import _gate_failures
 from cliplab.detect.truth import breaks_beside, labelled_breaks
+from cliplab.studio import LabelEvent, fill_items, open_store
 from tests.support.observations import adverts, simulate
 
 BLOCKS = [adverts(200, [15, 15, 15]), adverts(500, [15, 15, 15])]
@@ -62,6 +64,30 @@ def test_true_breaks_come_from_files_of_marks(folder: Path) -> None:
         breaks_beside(videos, folder)
     with pytest.raises(DatasetError, match="one recording"):
         breaks_beside(videos, folder / "0.edl")
+
+
+def test_true_breaks_come_from_the_studio(tmp_path: Path) -> None:
+    """Intervals that somebody painted; a recording without an ad has no break, one without a label is refused."""
+    for number, name in enumerate("abc"):
+        render_video(tmp_path / f"{name}.mp4", "cold", number)
+    videos = [str(tmp_path / f"{name}.mp4") for name in "abc"]
+    painted = {"a.mp4": [("ad", 0.125, 0.375), ("ad", 0.625, 0.875), ("content", 0.375, 0.625)],
+               "b.mp4": [("content", 0.0, 0.5)]}  # fmt: skip
+    with open_store(tmp_path, ["ad", "content"]) as store:
+        fill_items(store)
+        numbers = {item.path: item.id for item in store.items()}
+        rows = [(name, *span) for name, spans in painted.items() for span in spans]
+        events = [
+            LabelEvent("tab", place, "ann", numbers[name], "interval",
+                       {"interval": f"i{place}", "label": label, "start": start, "end": end}, 1.0)
+            for place, (name, label, start, end) in enumerate(rows)
+        ]  # fmt: skip
+        assert not store.append(events).refused
+    for marks in (tmp_path, tmp_path / "labels.db"):
+        found = breaks_beside(videos[:2], marks)
+        assert found == {videos[0]: ((0.125, 0.375), (0.625, 0.875)), videos[1]: ()}
+    with pytest.raises(DatasetError, match=r"c\.mp4: its breaks are unknown"):
+        breaks_beside(videos, tmp_path)
 
 
 def test_gates_judge_breaks() -> None:
