@@ -91,7 +91,7 @@ def _packet_at(decoder: Decoder, stamp: int, delay: int, following: int | None) 
     targets = [stamp + delay, stamp + 4 * max(delay, 1)]
     for target in [*targets, *([] if following is None else [following - 1])]:
         decoder.container.seek(target, stream=decoder.stream)
-        packet = next(read_packets(decoder.container, decoder.stream), None)
+        packet: Packet[VideoStream] | None = next(read_packets(decoder.container, decoder.stream), None)
         # FFmpeg calls one that it cannot parse no key frame; decoding then says what is wrong with it.
         if packet is not None and packet.dts == stamp:
             return packet
