@@ -7,6 +7,8 @@ RUN_STAMP := $(VENV)/.installed-train
 DEV_STAMP := $(VENV)/.installed-dev
 # A file's tests share what they made; the files come in the order of tests/conftest.py, the longest first.
 PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
+# Processes that tests start need not compile the modules again, also where the shell says to keep no bytecode.
+export PYTHONDONTWRITEBYTECODE :=
 # What runs the tests. CI sets scripts/test_twice.py, which runs at most five tests that failed once more, alone.
 TESTS := -m pytest
 # The oldest versions that setup.py allows, in environments of their own. Python 3.11 or 3.12: constraints/floors.txt.
