@@ -21,7 +21,8 @@ DELAY_SECONDS = 5.0
 _RATE_SECONDS = 5.0
 _TIMES = ("seconds", "offset", "time", "content_offset_seconds", "timestamp", "created_at")
 _TEXTS = ("text", "message", "body", "content")
-_EXCITED = re.compile(r"(!{2,}|\b(?:lol|lmao|omg|wow|gg|pog\w*|kekw|lul|hype|clip it|insane|no way)\b|[A-Z]{5,})", re.I)
+# Signs, words in any capitals, and whole words in capitals.
+_EXCITED = re.compile(r"!{2,}|(?i:\b(?:lol|lmao|omg|wow|gg|pog\w*|kekw|lul|hype|clip it|insane|no way)\b)|[A-Z]{5,}")
 _LONGEST_LINE = 64 * 1024
 _LONGEST_SECONDS = 7 * 86_400.0
 _EPOCH = 1e8  # numbers above are seconds, or from 1e11 on milliseconds, since 1970

@@ -13,7 +13,8 @@ pytest.importorskip("sqlalchemy", reason="pip install 'cliplab[registry]'")
 
 from cliplab.rollout.evidence import DIFFERENT, WORSE, Counts, compare, fit_control, log_gamma, log_mean
 from cliplab.rollout.groups import Groups, Pair
-from cliplab.rollout.judging import TestResult, Verdict, judge, run_test
+from cliplab.rollout.judging import TestResult as OneTest
+from cliplab.rollout.judging import Verdict, judge, run_test
 from cliplab.rollout.record import Rollout
 from cliplab.rollout.settings import RolloutSettings
 
@@ -138,7 +139,7 @@ def test_a_halt_goes_before_a_pause() -> None:
 
 
 def test_a_test_halts_at_its_threshold_and_not_below() -> None:
-    at = TestResult("errors", 5.0, 5.0, None, {})
+    at = OneTest("errors", 5.0, 5.0, None, {})
     assert at.halts
     assert not replace(at, log_e=math.nextafter(5.0, 0.0)).halts
     assert at.to_json()["safe_e_value"] is None
