@@ -109,7 +109,7 @@ def answers(url: str) -> bool:
 
 
 def test_it_is_alike_with_a_server_of_mlflow_until_that_is_killed(
-    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     home = tmp_path / "server"
@@ -118,6 +118,7 @@ def test_it_is_alike_with_a_server_of_mlflow_until_that_is_killed(
         registry_init(tmp_path / "r", tracking=url, keys=False)
         use_registry(tmp_path / "r", tmp_path)
         assert len(list((home / "files").rglob("*.tflite"))) == 2
+        assert "http://" not in capfd.readouterr().out, "what --json writes must be alone there"
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         with pytest.raises(StorageError, match="MLflow at http"):
