@@ -144,6 +144,9 @@ MODULES = {
     **_together("cliplab/rollout", "engine evidence groups judging record settings", "engine"),
     **_together("cliplab/rollout", "histograms report storing", "storing"),
     **_together("cliplab/rollout", "example_queue", "example_queue"),
+    **_together(
+        "cliplab/rollout/device", "connection downloading refusals", "device_attacks", "device_hostile_servers"
+    ),
     **_together("cliplab/clips", "choosing consensus feature_table learners ranking rating_training", "ratings"),
     **_together("cliplab/clips", "listing manager rating_rows ratings triggers", "manager"),
     **_together("cliplab/clips", "rating_ab", "rating_ab"),

@@ -19,6 +19,7 @@ import pytest
 pytest.importorskip("mlflow", reason="needs MLflow: pip install 'cliplab[registry]'")
 pytest.importorskip("tuf", reason="the registry needs its extra: pip install 'cliplab[registry]'")
 
+from environment import environment
 from registry_files import TRUSTED, upload, use_registry
 from waiting import until
 
@@ -89,7 +90,9 @@ def mlflow_server(folder: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]
     words += ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "files")]
     with (folder / "log").open("wb") as log:
         command = [sys.executable, "-m", "mlflow", "server", *words]
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, start_new_session=True)
+        # Its jobs are processes of their own, which nothing here needs.
+        own = environment(MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false")
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=own, start_new_session=True)
     try:
         url = f"http://127.0.0.1:{port}"
         until(lambda: answers(f"{url}/health"), 300, what="MLflow's server answers", every=0.5)
