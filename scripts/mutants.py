@@ -152,6 +152,9 @@ MODULES = {
     **_together("cliplab/rollout", "report", "rollout_bounds", "storing"),
     **_together("cliplab/rollout", "example_queue", "rollout_bounds", "example_queue"),
     **_together("cliplab/rollout/device", "loop_counts", "loop_counts"),
+    **_together(
+        "cliplab/rollout/device", "connection downloading refusals", "device_attacks", "device_hostile_servers"
+    ),
     **_together("cliplab/clips", "choosing consensus feature_table learners ranking rating_training", "ratings"),
     **_together("cliplab/clips", "listing manager rating_rows ratings triggers", "clips_bounds", "manager"),
     **_together("cliplab/clips", "rating_files records", "clips_bounds", "rating_files"),

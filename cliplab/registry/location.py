@@ -6,6 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from adapters.errors import ConfigError, StorageError
 from adapters.system import is_url, parse_json, read_regular_text, write_json_atomic
@@ -50,6 +51,17 @@ class Place:
 
     folder: Path
     settings: Settings
+
+
+def is_uri(file: str) -> bool:
+    """Whether a version's file is named by a URI, as files that MLflow keeps elsewhere are, and not by a path.
+
+    A server that keeps files itself gives URIs with one slash, such as mlflow-artifacts:/1/RUN/artifacts.
+
+    Args:
+        file: As the registry stores it.
+    """
+    return len(urlsplit(file).scheme) >= 2  # one letter is a drive of Windows
 
 
 def default_folder() -> Path:

@@ -14,7 +14,7 @@ from adapters.errors import BundleError, ConfigError, StorageError
 from adapters.system import file_digest, nearest_hint
 from cliplab.registry.events import PLACEMENTS as PLACEMENTS
 from cliplab.registry.events import ConflictError, Event, check_chain, insert_event, select_events
-from cliplab.registry.location import Place, Settings
+from cliplab.registry.location import Place, Settings, is_uri
 from cliplab.registry.names import parse_environment, parse_name, parse_reference, parse_version
 from cliplab.registry.records import Placement, StoredVersion
 from cliplab.sql import now
@@ -233,7 +233,7 @@ class Registry:
             BundleError: The file is missing or is not what was uploaded.
         """
         stored = self.version(name, version)
-        if "://" in stored.file:
+        if is_uri(stored.file):
             from cliplab.registry.tracking import fetch_artifact
 
             path = fetch_artifact(self.place, stored)

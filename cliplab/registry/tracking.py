@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.errors import MissingExtraError, StorageError
 from adapters.system import cache_dir, file_digest, json_text
-from cliplab.registry.location import NO_TRACKING, TRACKING_NAME, Place
+from cliplab.registry.location import NO_TRACKING, TRACKING_NAME, Place, is_uri
 from cliplab.registry.records import StoredVersion
 
 if TYPE_CHECKING:
@@ -148,6 +148,8 @@ def _client(place: Place) -> Iterator[MlflowClient]:
             raise MissingExtraError("mlflow", "registry") from error
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
+        # Of a server it prints addresses of runs, on the stdout that is ours.
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         uri = tracking_uri(place)
         yield MlflowClient(tracking_uri=uri, registry_uri=uri)
 
@@ -231,15 +233,12 @@ def _parameters(facts: StoredVersion) -> Mapping[str, Any]:
 
 
 def _local(uri: str) -> Path | None:
-    """The path of a file: URI or plain path; None for storage elsewhere.
-
-    A server that stores artifacts itself gives URIs with one slash, such as mlflow-artifacts:/1/RUN/artifacts.
-    """
+    """The path of a file: URI or plain path; None for storage elsewhere."""
     from urllib.parse import unquote, urlsplit
 
-    parts = urlsplit(uri)
-    if len(parts.scheme) < 2:  # one letter is a drive of Windows
+    if not is_uri(uri):
         return Path(uri)
+    parts = urlsplit(uri)
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 

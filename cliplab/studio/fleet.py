@@ -1,34 +1,28 @@
-"""What the Fleet page shows: the devices of a registry, its rollouts with their evidence, and its history."""
+"""What the Fleet page shows: the devices of a registry, in numbers and one by one."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from adapters.errors import AdapterError, MissingExtraError
 from cliplab.rollout import CLONE_SECONDS, RolloutSettings
 from cliplab.studio.context import Studio
+from cliplab.studio.fleet_rollouts import has_tables, read_rollouts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy.engine import Connection
-
     from cliplab.registry import Registry
-    from cliplab.rollout import Decision, Rollout
 
 MOST_ROWS = 100
 SILENT_SECONDS = RolloutSettings.silent_minutes * 60.0
 _RECENT_HOURS = 24
-_MOST_EVENTS = 50
 _FAILING_SHARE = 0.05
 # Versions that are listed, of the fleet and of one device; and models whose predictions are counted.
 _MOST_VERSIONS, _DEVICE_VERSIONS, _MODELS = 20, 8, 500
@@ -64,23 +58,6 @@ class DeviceRow:
     failing: bool
     disk: str
     temperature: str
-
-
-@dataclass(frozen=True)
-class EvidenceBar:
-    """One test of a rollout as a bar from no evidence to the threshold at which the rollout halts.
-
-    Attributes:
-        test: The test's name.
-        width: Of the bar, 0 to 100; 100 is the threshold.
-        halts: Whether the threshold is reached.
-        words: The figures in words.
-    """
-
-    test: str
-    width: float
-    halts: bool
-    words: str
 
 
 @contextmanager
@@ -143,7 +120,7 @@ def read_summary(registry: Registry, now: float | None = None) -> dict[str, Any]
 
     at = time.time() if now is None else now
     with registry.engine.connect() as connection:
-        if not _has_tables(connection):
+        if not has_tables(connection):
             return {"devices": 0, "silent": 0, "versions": [], "rollouts": []}
         rows = connection.execute(sa.select(DEVICES.c.last_seen, DEVICES.c.versions)).all()
     # The most used: a device may report any names, and must not hide those of the others.
@@ -153,7 +130,7 @@ def read_summary(registry: Registry, now: float | None = None) -> dict[str, Any]
         "devices": len(rows),
         "silent": sum(at - row.last_seen > SILENT_SECONDS for row in rows),
         "versions": [(model, version, count) for (model, version), count in used],
-        "rollouts": _rollouts(registry, at),
+        "rollouts": read_rollouts(registry, at),
     }
 
 
@@ -179,7 +156,7 @@ def read_devices(
     at = time.time() if now is None else now
     since = int(at // 3600.0) - _RECENT_HOURS
     with registry.engine.connect() as connection:
-        if not _has_tables(connection):
+        if not has_tables(connection):
             return [], ""
         texts = connection.execute(sa.select(DEVICES.c.versions)).scalars()
         models = [name for name, _ in Counter(name for text in texts for name in json.loads(text)).most_common(_MODELS)]
@@ -222,108 +199,6 @@ def read_devices(
     return rows, rows[-1].name if len(found) > MOST_ROWS else ""
 
 
-def read_history(registry: Registry) -> list[dict[str, str]]:
-    """What happened, the latest first: versions that were promoted or taken back, and every decision of a rollout.
-
-    Args:
-        registry: Open for reading.
-
-    Returns:
-        At most 50 rows of at, who, what, model, change and reason.
-    """
-    from cliplab.rollout import load_history, load_rollouts
-
-    rows = [
-        {
-            "at": event.at[:19].replace("T", " "),
-            "who": event.who,
-            "what": event.kind,
-            "model": event.model or "",
-            "change": _change(event.environment, event.from_version, event.to_version or event.version),
-            "reason": event.reason,
-        }
-        for event in registry.history(last=4 * _MOST_EVENTS)
-        if event.kind != "rollouts"  # the decisions below say the same, with their reasons
-    ]
-    with registry.engine.connect() as connection:
-        if _has_tables(connection):
-            for rollout in load_rollouts(connection)[:20]:
-                rows += [
-                    _decided(rollout, decision) for decision in load_history(connection, rollout.id)[-_MOST_EVENTS:]
-                ]
-    return sorted(rows, key=lambda row: row["at"], reverse=True)[:_MOST_EVENTS]
-
-
-def _rollouts(registry: Registry, at: float) -> list[dict[str, Any]]:
-    """The active rollouts, or the latest one."""
-    from cliplab.rollout import load_rollouts, look
-
-    with registry.engine.connect() as connection:
-        every = load_rollouts(connection)
-    chosen = [item for item in every if item.state in ("running", "paused")] or every[:1]
-    found = []
-    for rollout in chosen[:5]:
-        watched = look(registry.engine, rollout.id, at)
-        verdict = watched.verdict
-        numbers = {} if verdict is None else verdict.numbers()
-        active = rollout.state in ("running", "paused")
-        found.append(
-            {
-                "rollout": rollout,
-                "stages": [(f"{stage:g}%", _stage_state(rollout, number)) for number, stage in _numbered(rollout)],
-                "reason": verdict.reason if active and verdict is not None else _last_reason(registry, rollout),
-                "bars": evidence_bars(numbers.get("tests", ())),
-                "groups": numbers,
-                "active": active,
-            }
-        )
-    return found
-
-
-def evidence_bars(tests: Sequence[Mapping[str, Any]]) -> list[EvidenceBar]:
-    """The evidence of each test against its threshold, on a logarithmic scale.
-
-    Args:
-        tests: As ``Verdict.numbers()["tests"]``.
-    """
-    bars = []
-    for test in tests:
-        log_e, threshold = (math.log(max(float(test[key]), 1e-300)) for key in ("e_value", "threshold"))
-        devices = f"{test['devices']} devices"
-        interval = f"95% interval {test['ratio_low']:.2g} to {test['ratio_high']:.2g}"
-        figures = f"{test['ratio']:.2g} times the control group's rate ({interval})"
-        if not test["events"]:
-            figures = "none happened"
-        evidence = f"evidence {test['e_value']:.3g} of {test['threshold']:.0f}" if log_e > 0 else "no evidence"
-        bars.append(
-            EvidenceBar(
-                str(test["test"]).replace("_", " "),
-                round(100.0 * min(max(log_e / threshold, 0.0), 1.0), 1),
-                log_e >= threshold,
-                f"{evidence}; {figures}, {devices}",
-            )
-        )
-    return bars
-
-
-def _numbered(rollout: Rollout) -> list[tuple[int, float]]:
-    return list(enumerate(rollout.settings.stages))
-
-
-def _stage_state(rollout: Rollout, number: int) -> str:
-    if rollout.state == "done" or number < rollout.stage:
-        return "passed"
-    return "now" if number == rollout.stage else "later"
-
-
-def _last_reason(registry: Registry, rollout: Rollout) -> str:
-    from cliplab.rollout import load_history
-
-    with registry.engine.connect() as connection:
-        found = load_history(connection, rollout.id)
-    return found[-1].reason if found else ""
-
-
 def _device(row: Any, at: float) -> DeviceRow:
     cloned = row.cloned_at is not None and at - row.cloned_at < CLONE_SECONDS
     versions = sorted((str(model), str(version)) for model, version in json.loads(row.versions).items())
@@ -352,26 +227,3 @@ def age_words(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit} ago"
     return f"{max(seconds, 0.0):.0f} s ago"
-
-
-def _decided(rollout: Rollout, decision: Decision) -> dict[str, str]:
-    return {
-        "at": datetime.fromtimestamp(decision.at, UTC).strftime("%Y-%m-%d %H:%M:%S"),
-        "who": decision.who,
-        "what": f"rollout: {decision.action}",
-        "model": rollout.model,
-        "change": f"{rollout.control} to {rollout.candidate}, {decision.percent:g}% of {rollout.environment}",
-        "reason": decision.reason,
-    }
-
-
-def _change(environment: str | None, before: str | None, after: str | None) -> str:
-    versions = f"{before} to {after}" if before and after else after or ""
-    return f"{versions} in {environment}" if environment and versions else versions or environment or ""
-
-
-def _has_tables(connection: Connection) -> bool:
-    """Whether devices have ever reported: only a writer makes the tables."""
-    import sqlalchemy as sa
-
-    return bool(sa.inspect(connection).has_table("rollout_devices"))

@@ -183,6 +183,8 @@ class RegistryConnection:
         finally:
             # Bytes that were not read would be taken for the next answer.
             if response is None or not response.isclosed() or response.will_close or late.passed:
+                if response is not None:
+                    response.close()
                 self.close()
 
     def blocks(self, response: http.client.HTTPResponse, max_bytes: int) -> Iterator[bytes]:

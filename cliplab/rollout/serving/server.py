@@ -26,7 +26,8 @@ except ModuleNotFoundError as error:
 from cliplab.rollout.commands import watch_rollouts
 from cliplab.rollout.storing import forget_reports, make_tables
 
-MAX_CONNECTIONS = 8192
+# Of a fleet of ten thousand that comes back at once, each gets an answer.
+MAX_CONNECTIONS = 12_288
 # How often what is due is renewed, and old reports are forgotten.
 CLOCK_SECONDS = 60.0
 # Rollouts are decided when reports have come, at most this often: a decision costs up to a second for 1,000 devices.

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from adapters.hosts.http_server.errors import RequestError
-from cliplab.studio import fleet
+from cliplab.studio import fleet, fleet_rollouts
 from cliplab.studio.pages import Page, render, studio_of
 
 PAGE = Page(path="/fleet", title="Fleet", order=80, available=fleet.why_no_fleet)
@@ -23,7 +23,7 @@ def page(request: Request) -> Response:
         raise RequestError(400, f"kind is {kind[:40]!r} and must be one of {', '.join(fleet.KINDS)}")
     with fleet.opened(studio_of(request)) as registry:
         rows, following = fleet.read_devices(registry, words, kind, after)
-        context = fleet.read_summary(registry) | {"history": fleet.read_history(registry)}
+        context = fleet.read_summary(registry) | {"history": fleet_rollouts.read_history(registry)}
     kept = {"q": words, "kind": kind}
     context |= {"rows": rows, "kinds": fleet.KINDS, "words": words, "kind": kind, "after": after}
     context |= {"more": urlencode({**kept, "after": following}) if following else "", "first": urlencode(kept)}

@@ -17,7 +17,7 @@ pytest.importorskip("alembic", reason="the registry needs its extra: pip install
 pytest.importorskip("tuf", reason="the registry needs its extra: pip install 'cliplab[registry]'")
 
 import postgres_server
-from registry_files import TRUSTED, make_registry, upload
+from registry_files import TRUSTED, make_registry, upload, use_registry
 from tflite_adapter import make_tflite
 
 from adapters.errors import BundleError, ConfigError, StorageError
@@ -105,6 +105,10 @@ def test_versions_are_kept_promoted_and_rolled_back_with_their_history(place: st
     ]
     assert (events[3].who, events[3].reason) == ("Ann", "too many false alarms")
     assert [event.sequence for event in registry_history(registry=place)] == list(range(1, 9))
+
+
+def test_it_is_alike_on_sqlite_and_postgres(place: str, tmp_path: Path) -> None:
+    use_registry(place, tmp_path)
 
 
 def test_a_version_that_exists_is_refused_and_nothing_changes(place: str, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ pytest.importorskip("boto3", reason="needs MLflow's client of S3: pip install bo
 pytest.importorskip("s3fs", reason="needs the client of the storage: pip install s3fs")
 pytest.importorskip("tuf", reason="the registry needs its extra: pip install 'cliplab[registry]'")
 
-from registry_files import TRUSTED, upload
+from registry_files import TRUSTED, upload, use_registry
 from s3_server import Bucket, s3_server
 
 from adapters.errors import StorageError
@@ -38,6 +38,12 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
         found.announce_to_boto3(monkeypatch)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         yield found
+
+
+def test_it_is_alike_with_files_on_s3(bucket: Bucket, tmp_path: Path) -> None:
+    registry_init(tmp_path / "r", artifacts="s3://library/models", keys=False)
+    use_registry(tmp_path / "r", tmp_path)
+    assert len(list(bucket.folder.rglob("*.tflite"))) == 2
 
 
 def test_files_are_on_s3_and_devices_get_them_from_here(bucket: Bucket, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ pytest.importorskip("alembic", reason="the registry needs its extra: pip install
 pytest.importorskip("tuf", reason="the registry needs its extra: pip install 'cliplab[registry]'")
 
 from environment import environment
-from registry_files import make_registry
+from registry_files import make_registry, upload
 
 from cliplab.cli.app import app
 from cliplab.registry import open_registry
@@ -33,6 +33,11 @@ output = Path(words[words.index("--output") + 1]) if "--output" in words else No
 if words[0] == "convert":
     from tflite_adapter import make_tflite
     make_tflite(output, gates={"min_precision": 0.9})
+elif words[0] == "train":
+    Path(words[3]).mkdir(parents=True)
+    Path(words[3], "precision").write_text("0.95")
+elif words[0] == "dataset":
+    pass
 elif words[0] == "evaluate":
     precision = float(Path(words[1]).with_suffix("").joinpath("precision").read_text())
     figures = {"precision": precision, "recall": 0.9, "f1": 0.9, "accuracy": 0.9, "log_loss": 0.1}
@@ -75,11 +80,45 @@ def test_the_script_converts_measures_uploads_and_promotes(tmp_path: Path) -> No
     assert subprocess.run(script, capture_output=True, env=os.environ).returncode == 2
 
 
-def test_each_step_of_the_workflow_is_one_command_that_exists() -> None:
+def test_the_workflow_promotes_what_it_trained_and_not_the_highest_version(tmp_path: Path) -> None:
+    make_registry(tmp_path / "r").close()
+    for version in ("1.0.0", "1.2.0"):
+        upload(tmp_path / "r", "base-ad-detector", version)
+    (tmp_path / "stand_in.py").write_text(STAND_IN)
+    (tmp_path / "cliplab").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} {tmp_path}/stand_in.py "$@"\n')
+    (tmp_path / "cliplab").chmod(0o755)
+    (tmp_path / "data.jsonl").write_text("{}")
+    env = environment(
+        PATH=f"{tmp_path}:{os.environ['PATH']}",
+        CLIPLAB_REGISTRY=str(tmp_path / "r"),
+        CONFIG="ads_base",
+        DATA="data.jsonl",
+        NAME="base-ad-detector",
+        VERSION="1.0.1",
+    )
+    for step in workflow_steps():
+        if not step["run"].startswith("pip"):
+            # As GitHub runs a step without "shell".
+            done = subprocess.run(
+                ["bash", "-e", "-c", step["run"]], env=env, cwd=tmp_path, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+    with open_registry(tmp_path / "r", read_only=True) as registry:
+        placed = registry.current("base-ad-detector", "staging")
+    assert placed is not None
+    assert placed.version == "1.0.1"
+
+
+def workflow_steps() -> list[dict[str, Any]]:
+    """The steps of the workflow that run commands."""
     text = (ROOT / ".github" / "workflows" / "train-model.yml").read_text(encoding="utf-8")
     workflow: dict[Any, Any] = yaml.safe_load(text)
     assert workflow[True]["push"]["paths"] == ["data/**", "configs/**"]  # YAML 1.1 reads "on" as true
-    commands = [step["run"] for step in workflow["jobs"]["train"]["steps"] if "run" in step]
+    return [step for step in workflow["jobs"]["train"]["steps"] if "run" in step]
+
+
+def test_each_step_of_the_workflow_is_one_command_that_exists() -> None:
+    commands = [step["run"] for step in workflow_steps()]
     assert [shlex.split(line)[:3][-1] for line in commands if "registry" in line and "pip" not in line] == [
         "upload",
         "promote",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import cv2
@@ -129,6 +130,28 @@ def test_an_example_is_kept_once_and_the_folder_is_bounded(tmp_path: Path) -> No
     with pytest.raises(RequestError) as refused:
         store.put("kitchen-01", body.replace(b"0001-", b"0002-"))
     assert refused.value.status == 507
+
+
+def test_one_device_leaves_room_for_others_and_what_was_moved_away_makes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = json.dumps({"name": NAME, "suffix": ".jpg", "model": "m"}).encode() + b"\n" + JPEG
+    store = ExampleStore(tmp_path, max_bytes=10 * len(body), device_bytes=2 * len(body))
+
+    def put(device: str, number: int) -> int:
+        try:
+            store.put(device, body.replace(b"0001-", f"{number:04d}-".encode()))
+        except RequestError as error:
+            return error.status
+        return 200
+
+    assert [put("greedy", number) for number in range(1, 5)] == [200, 200, 507, 507]
+    assert put("kitchen-01", 1) == 200
+    for path in (tmp_path / "greedy").iterdir():
+        path.unlink()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 61)
+    assert put("greedy", 5) == 200
 
 
 def test_a_refused_example_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from cliplab.registry import Event, open_registry
 from cliplab.rollout import make_tables, read_report, start_rollout, store_reports
 from cliplab.studio import fleet
 from cliplab.studio.app import make_app
+from cliplab.studio.fleet_rollouts import evidence_bars
 from cliplab.studio.options import StudioOptions
 from cliplab.studio.services import open_studio
 
@@ -110,7 +111,7 @@ def test_what_is_not_allowed_is_said(client: TestClient) -> None:
 
 def test_evidence_is_drawn_on_the_scale_of_its_threshold() -> None:
     figures = {"ratio": 2.0, "ratio_low": 1.0, "ratio_high": 3.0, "devices": 4, "events": 3, "threshold": 100.0}
-    made = fleet.evidence_bars([{"test": "errors", "e_value": e, **figures} for e in (0.0, 1.0, 10.0, 100.0, 1e9)])
+    made = evidence_bars([{"test": "errors", "e_value": e, **figures} for e in (0.0, 1.0, 10.0, 100.0, 1e9)])
     assert [bar.width for bar in made] == [0.0, 0.0, 50.0, 100.0, 100.0]
     assert [bar.halts for bar in made] == [False, False, False, True, True]
 
