@@ -66,8 +66,12 @@ def comparison_notes(first: ModelDetail, second: ModelDetail) -> list[str]:
     """What a reader should know before believing the differences, in sentences."""
     notes = []
     counts = [(detail.validation.get("clips"), detail.validation.get("groups")) for detail in (first, second)]
-    if not first.validation or not second.validation:
-        notes.append("One of them has no stored figures. Measure it: cliplab evaluate MODEL DATASET.")
+    without = [detail for detail in (first, second) if not detail.validation]
+    if without:
+        which = "Neither has stored figures" if len(without) == 2 else "One of them has no stored figures"
+        untrained = any(detail.ref.kind == "config" for detail in without)
+        how = "Train a config first (Train), then" if untrained else "To get them,"
+        notes.append(f"{which}. {how} measure it: cliplab evaluate MODEL DATASET.")
     elif counts[0] != counts[1]:
         notes.append(f"They were measured on different clips: {counts[0][0]} and {counts[1][0]}.")
     else:

@@ -421,6 +421,11 @@ async function load({ first = false } = {}) {
     const place = items.indexOf(id);
     if (place >= 0) items.labels[place] = code;
   }
+  const place = items.indexOf(shown);
+  const start = items.labels.findIndex((code, one) => !code && !(items.flags[one] & MISSING));
+  const next = place >= 0 ? place : first && start >= 0 ? start : 0;
+  // Asked for before the thumbnails of the list: a browser has six connections, and the person waits for this one.
+  if (items.length && !state.gridOn) stage.prepare(items.ids[next], items.row(next));
   list.setCount(items.length);
   grid.setCount(items.length);
   // What was selected while the list was on its way stays selected, where it is in the list.
@@ -433,9 +438,7 @@ async function load({ first = false } = {}) {
     at("own").replaceChildren();
     return;
   }
-  const place = items.indexOf(shown);
-  const start = items.labels.findIndex((code, one) => !code && !(items.flags[one] & MISSING));
-  go(place >= 0 ? place : first && start >= 0 ? start : 0, { keep: place >= 0 });
+  go(next, { keep: place >= 0 });
 }
 
 function filter() {

@@ -33,7 +33,10 @@ export class Stage {
     entry.node.alt = row ? row.name : `item ${id}`;
     const keep = new Set([id, ...neighbours.map((one) => one.id)]);
     for (const [other] of this.ready) if (!keep.has(other)) this.ready.delete(other);
-    for (const one of neighbours) this.prepare(one.id, one.row);
+    const ahead = () => { if (this.current === id) for (const one of neighbours) this.prepare(one.id, one.row); };
+    // The first picture of a page comes before all others, which would take the studio's time from it.
+    if (this.begun) ahead();
+    else entry.decoded.then(() => (ahead(), this.begun = true));
     return entry.decoded;
   }
 
@@ -52,6 +55,7 @@ export class Stage {
     const node = new Image();
     node.decoding = "sync"; // it is decoded already when it is shown
     node.draggable = false;
+    if (!this.begun) node.fetchPriority = "high";
     node.src = source;
     entry = { node, source, decoded: node.decode().catch(() => this.failed(id, source, entry)) };
     this.ready.set(id, entry);

@@ -1,4 +1,4 @@
-"""More tabs than a browser opens connections: labels are saved, and a tab that comes back is up to date."""
+"""The few connections of a browser: labels of many tabs are saved, and the first picture comes before all others."""
 
 from __future__ import annotations
 
@@ -61,3 +61,28 @@ def test_labels_of_the_ninth_tab_are_saved_and_the_first_catches_up(served: tupl
         tabs[0].keyboard.press("ArrowRight")
         until(lambda: "content" in tabs[0].inner_text("#own"), what="the label that came while the tab was hidden")
         context.close()
+
+
+def test_the_first_picture_is_asked_for_before_thumbnails_and_neighbours(served: tuple[str, Any]) -> None:
+    url, _ = served
+    with browser() as chromium:
+        page = chromium.new_context(viewport={"width": 1280, "height": 720}).new_page()
+        asked: list[str] = []
+        answered: list[int] = []  # how many pictures had been asked for when the first came
+
+        def hear(request: Any) -> None:
+            if "/frame?" in request.url or "/thumbnail" in request.url:
+                asked.append(request.url)
+
+        def heard(response: Any) -> None:
+            if "/frame?" in response.url:
+                answered.append(sum("/frame?" in one for one in asked))
+
+        page.on("request", hear)
+        page.on("response", heard)
+        page.goto(f"{url}/label")
+        page.wait_for_selector("#stage img")
+        until(lambda: page.wait_for_timeout(20) or sum("/frame?" in one for one in asked) > 1, what="the neighbours")
+        assert "/frame?" in asked[0]
+        assert answered[0] == 1
+        page.context.close()
