@@ -66,7 +66,7 @@ _MEANINGS = {
     "disk is full": "Nothing of this change was stored. Free some space and try again",
     "not a database": "Name a database, or move this file away",
     "malformed": "The file is damaged. Go back to a backup of it",
-    "disk i/o error": "The disk cannot be read or written. Check it, and go back to a backup if the file is damaged",
+    "disk i/o error": "The disk is full or damaged. Check it, and go back to a backup if the file is damaged",
     "connection": "Check that the server is running and that the URL is right",
 }
 

@@ -94,6 +94,7 @@ MODULES = {
         *("adapters/media/test_media.py", "adapters/media/test_media_odd.py"),
     ),
     **_together("adapters/media", "transport_codecs", "media_containers"),
+    "adapters/media/claimed_length.py": ("cliplab/datasets/test_claimed_hours.py",),
     **_together("adapters/media", "references decoding_plan", "sparse_sampling"),
     **_together("adapters/inference", "segments", "segments"),
     **_together("adapters/inference", "predict pipeline", "inference", "pipeline"),

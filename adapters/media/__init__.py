@@ -8,6 +8,7 @@ from adapters.system.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from adapters.media.child_video import ChildVideo as ChildVideo
+    from adapters.media.claimed_length import require_footage as require_footage
     from adapters.media.clock import Clock as Clock
     from adapters.media.clock import may_be_joined as may_be_joined
     from adapters.media.decoder_pool import DEFAULT_MEMORY_MB as DEFAULT_MEMORY_MB
@@ -60,6 +61,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "child_video": ("ChildVideo",),
             "clock": ("Clock", "may_be_joined"),
             "decoder_pool": ("DEFAULT_MEMORY_MB", "DecoderPool", "open_limited"),
+            "claimed_length": ("require_footage",),
             "files": (
                 "VIDEO_SUFFIXES",
                 "VideoFile",

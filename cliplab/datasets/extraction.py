@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from adapters.errors import AdapterError, ConfigError, StorageError, describe_failure
-from adapters.media import LiveVideo, is_live, open_video
+from adapters.media import LiveVideo, is_live, open_video, require_footage
 from adapters.records import UInt8Array
 from adapters.system import file_lock, storage_error
 from cliplab.datasets.distinct import DistinctPictures, picture_hash
@@ -267,6 +267,7 @@ class _Run:
             return
         with open_video(source) as video:
             length = video.info.duration_seconds
+            require_footage(source, length or 0.0)
             # At a moment of the same grid, so that the frames are those of a run that was not interrupted.
             done = int(self.output.reached.get(settings, 0.0) * self.fps + 1e-6) / self.fps
             self.output.note("started", settings)

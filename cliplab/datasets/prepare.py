@@ -14,7 +14,7 @@ from typing import Any
 from adapters.base import OnProgress
 from adapters.data import Dataset, Example, check_dataset, join_copies, read_dataset, split_dataset
 from adapters.errors import ConfigError, DatasetError, MediaError, StorageError, describe_failure
-from adapters.media import open_video
+from adapters.media import open_video, require_footage
 from adapters.system import read_regular_text, storage_error, value_digest, write_json_atomic
 from cliplab.outputs import require_new
 
@@ -205,6 +205,9 @@ def _write_frames(item: Example, folder: Path, fps: float) -> None:
         shutil.rmtree(temporary, ignore_errors=True)  # of a run that was killed
         temporary.mkdir(parents=True)
         with open_video(item.path) as video:
+            length = video.info.duration_seconds or 0.0
+            end = length if item.end_seconds is None else min(item.end_seconds, length)
+            require_footage(item.path, end - (item.start_seconds or 0.0))
             shown = video.frames(fps=fps, start_seconds=item.start_seconds, end_seconds=item.end_seconds)
             number = 0
             for number, (_, frame) in enumerate(shown, 1):

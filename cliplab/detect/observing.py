@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -14,7 +13,7 @@ import numpy as np
 from adapters.base import BaseModelAdapter
 from adapters.errors import ConfigError, MediaError
 from adapters.inference import ClipFunction, FailedClip, read_ahead
-from adapters.media import Video, open_video
+from adapters.media import Video, open_video, require_footage
 from adapters.records import Clip, InputSpec, UInt8Array
 from cliplab.detect.adapting import Float16Array, short_features
 from cliplab.detect.gathering import HOLD_SECONDS, Seen, gather, join_stretches
@@ -29,8 +28,6 @@ FRAMES_PER_BATCH = 32
 _OWN_SPEC = InputSpec(height=144, width=256, n_frames=1, aspect="stretch")
 # Between key frames that are further apart frames are decoded too: x264 has one each 10 s and at each cut.
 _MOST_KEY_SECONDS = 5.0
-# A recording that is longer than the first has at least as many bytes as the second, on average.
-_SURE_SECONDS, _LEAST_BYTES_PER_SECOND = 7200.0, 100
 _AD_WORDS = ("ad", "ads", "advert", "adverts", "advertisement", "commercial", "commercials", "ad_break", "break")
 _DAMAGE_SECONDS = 1.0  # before and after a frame that did not decode
 
@@ -92,7 +89,7 @@ def observe(
     index = None if adapter is None else ad_index(adapter, label)
     with open_video(path) as video, ThreadPoolExecutor(1) as beside:
         duration = video.info.duration_seconds or _counted_duration(video)
-        _require_footage(path, duration)
+        require_footage(path, duration)
         listening = beside.submit(hear, path, video.info.start_seconds, duration, audio_stream)
         with LogoFinder() as logo:
             seen = watch(video, adapter, index, logo, duration, on_progress)
@@ -216,16 +213,6 @@ def _ahead(clips: Iterable[Clip]) -> Iterator[Clip]:
     for _, clip in read_ahead([None], lambda _: clips, threads=1, limit=FRAMES_PER_BATCH, name="ads-decode"):
         if clip is not None:
             yield clip
-
-
-def _require_footage(path: str | Path, duration: float) -> None:
-    """Refuse hours that a few bytes claim: each second of them would be looked at."""
-    size = os.path.getsize(path)
-    if duration > _SURE_SECONDS and size < _LEAST_BYTES_PER_SECOND * duration:
-        raise MediaError(
-            f"{path}: lasts {duration / 3600:.1f} h by its times and has {size:,} bytes: it is damaged, or a still "
-            "picture in which no break can be found. Convert it from its source."
-        )
 
 
 def _counted_duration(video: Video) -> float:

@@ -1,6 +1,6 @@
 """Which of a checkpoint's dicts holds the weights: training programs keep them beside an optimizer and its settings.
 
-The keys are those of torchvision's references, timm, PyTorch Lightning, fastai, mmcv, YOLO and BasicSR.
+The keys are those of torchvision's references, timm, PyTorch Lightning, fastai, mmcv, YOLO, BasicSR and DINO.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from adapters.models.weights.pickle_objects import Opaque, RefusedPickleError, T
 
 # Under which a state dict may lie, nested in any order; those of averaged weights come first, as they are the ones
 # that a training measures itself by (timm's load_checkpoint prefers them too).
-AVERAGED = ("ema_state_dict", "state_dict_ema", "model_ema", "ema_model", "params_ema", "ema")
+AVERAGED = ("ema_state_dict", "state_dict_ema", "model_ema", "ema_model", "params_ema", "ema", "teacher")
 CONTAINERS = (
     *AVERAGED,
     "model_state_dict",
@@ -23,6 +23,7 @@ CONTAINERS = (
     "params",
     "weights",
     "module",
+    "student",
 )
 _MAX_DEPTH = 4
 

@@ -108,6 +108,8 @@ def _what_else(head: bytes) -> str | None:
             return meaning
     if head[257:262] == b"ustar" or (len(head) == _HEAD_BYTES and _is_tar_header(head[:512])):
         return "is a tar archive. Unpack it and give the file inside"
+    if start.startswith(b"{") and b'"weight_map"' in head:
+        return "is the list of weights that were saved in several files. Save them as one file, and give that"
     if weights_kind(head) is None and _is_text(head):
         return f"is text that begins with {start[:40].decode('ascii', 'replace')!r}, not weights. Download it again"
     return None

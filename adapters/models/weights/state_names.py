@@ -75,7 +75,8 @@ def match_names(state: Mapping[str, npt.NDArray[Any]], wanted: Iterable[str], fa
     plain = {name: tensor for name, tensor in state.items() if name.rpartition(".")[2] not in _COUNTERS}
     found: dict[str, str] = {}  # our name of a tensor -> its name in the file
     prefixes: Counter[str] = Counter()
-    places = {name: _place(name, known) for name in plain}
+    prefixes_here = (*PREFIXES, *_own_prefix(plain, names))
+    places = {name: _place(name, known, prefixes_here) for name in plain}
     for prefix, short in places.values():
         prefixes[prefix] += short in known
     # Of two copies under prefixes of their own the averaged one is taken.
@@ -149,11 +150,18 @@ def head_tensors(variables: Mapping[str, npt.NDArray[Any]], head: Sequence[Confi
     return result
 
 
-def _place(name: str, known: set[str]) -> tuple[str, str]:
+def _own_prefix(state: Mapping[str, object], names: Sequence[str]) -> tuple[str, ...]:
+    """The prefix of a wrapper that nobody else uses, if with it, and with no other, the whole network is there."""
+    found = {name.removesuffix(names[0]) for name in state if name.endswith("." + names[0])} if names else set()
+    whole = [prefix for prefix in found if all(prefix + name in state for name in names)]
+    return (whole[0],) if len(whole) == 1 else ()
+
+
+def _place(name: str, known: set[str], prefixes: Sequence[str]) -> tuple[str, str]:
     """The prefix of a name and what follows it: the shortest prefix that leaves a known name, otherwise all of them."""
     short = name
     while short not in known:
-        prefix = next((prefix for prefix in PREFIXES if short.startswith(prefix)), None)
+        prefix = next((prefix for prefix in prefixes if short.startswith(prefix)), None)
         if prefix is None:
             break
         short = short.removeprefix(prefix)

@@ -37,6 +37,8 @@ LEGACY_PROTOCOL = 1001  # torch.serialization.PROTOCOL_VERSION
 MAX_EXPANSION = 4
 MAX_TENSORS = 50_000
 MAX_ENTRIES = 100_000
+# Entries of archives of programs, by what wrote them.
+_PROGRAMS = {"/code/__torch__": "TorchScript (torch.jit.save)", "/archive_format": "torch.export"}
 _ENTRY_MARK = b"PK\x01\x02"  # of each entry in a zip archive's directory
 
 
@@ -168,6 +170,11 @@ _ZIP_ERRORS = (
 
 def _root(entries: Mapping[str, zipfile.ZipInfo]) -> str:
     """The folder of the archive that PyTorch wrote, with a slash."""
+    for mark, program in _PROGRAMS.items():
+        if any(mark in entry for entry in entries):
+            raise RefusedPickleError(f"it is a program of {program}, which is code, not only weights")
+    if entries and all(entry.endswith(".npy") for entry in entries):
+        raise RefusedPickleError("it is an archive of NumPy arrays (.npz)")
     roots = [
         entry.removesuffix("data.pkl") for entry in entries if entry.endswith("/data.pkl") and entry.count("/") == 1
     ]

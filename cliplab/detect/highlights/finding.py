@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.errors import ConfigError, MediaError
-from adapters.media import is_live, open_container, open_video, video_streams
+from adapters.media import is_live, open_container, open_video, require_footage, video_streams
 from adapters.system import file_fingerprint
 from cliplab.detect.highlights.candidates import Candidate, HighlightReport
 from cliplab.detect.highlights.cells import Cells
@@ -140,6 +140,8 @@ def _watch_file(
             if seconds - reported >= _REPORT_SECONDS:
                 reported = seconds
                 check_stop()
+                if not is_live(str(source)):
+                    require_footage(source, seconds)
                 propose()
                 if on_progress is not None:
                     on_progress("watch", min(seconds, declared), declared)

@@ -400,3 +400,51 @@ def test_of_two_copies_in_one_state_dict_the_averaged_one_is_taken() -> None:
     found = torch_to_variables(both | {"initted": np.array(True), "step": np.array(9)})
     np.testing.assert_array_equal(found.backbone["bn1/beta"], STATE["bn1.bias"] * 2)
     np.testing.assert_array_equal(found.classifier[OUTPUT_BIAS], STATE["fc.bias"] * 2)
+
+
+# Files of other kinds, and wrappers of one's own ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("prefix", ["resnet.", "0.", "my_model.encoder_1."])
+def test_a_prefix_that_nobody_else_uses_is_removed_where_the_network_is_there_once(prefix: str) -> None:
+    found = torch_to_variables({f"{prefix}{name}": value for name, value in STATE.items()})
+    expected = torch_to_variables(STATE)
+    assert found.backbone.keys() == expected.backbone.keys()
+    assert found.classifier.keys() == expected.classifier.keys()
+    for name, value in expected.backbone.items():
+        np.testing.assert_array_equal(found.backbone[name], value)
+
+
+def test_two_copies_under_prefixes_of_ones_own_are_refused_by_name() -> None:
+    state = {f"{prefix}{name}": value for prefix in ("encoder_q.", "encoder_k.") for name, value in STATE.items()}
+    with pytest.raises(WeightsError, match="encoder_q"):
+        torch_to_variables(state)
+
+
+@pytest.mark.parametrize("key", ["teacher", "student"])
+def test_networks_that_teach_themselves(key: str) -> None:
+    assert read_state_dict(_Tensors(False).file({key: SMALL, "epoch": 3})).keys() == SMALL.keys()
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        (("m/data.pkl", "m/code/__torch__/net.py", "m/constants.pkl"), "a program of TorchScript"),
+        (("m/archive_format", "m/data/weights/weight_0"), r"a program of torch\.export"),
+        (("conv1.weight.npy", "fc.bias.npy"), "an archive of NumPy arrays"),
+    ],
+)
+def test_archives_of_other_programs_are_named(entries: tuple[str, ...], words: str) -> None:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry in entries:
+            archive.writestr(entry, b"x")
+    with pytest.raises(WeightsError, match=words):
+        read_state_dict(data.getvalue())
+
+
+def test_the_list_of_weights_in_several_files_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    path.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": {"fc.bias": "model-00001-of-00002.bin"}}))
+    with pytest.raises(WeightsError, match="saved in several files"):
+        read_state_dict(path)
