@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from adapters.errors import MissingExtraError
+from adapters.evaluation.ranking import precision_recall_curve, roc_curve
 
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.float64]
@@ -75,19 +75,15 @@ def curves(
 
     Returns:
         ``precision_recall`` and ``roc`` by label, and ``reliability``, as JSON values.
-
-    Raises:
-        MissingExtraError: scikit-learn is not installed.
     """
-    metrics = sklearn_metrics()
     support = onehot.sum(axis=0)
     order = [positive] if positive is not None else np.argsort(-support, kind="stable")[:_CURVE_CLASSES].tolist()
     curves: dict[str, Any] = {"precision_recall": {}, "roc": {}, "reliability": {}}
     for index in order:
         if not 0 < support[index] < len(values):
             continue
-        precision, recall, _ = metrics.precision_recall_curve(onehot[:, index], values[:, index])
-        false, true, _ = metrics.roc_curve(onehot[:, index], values[:, index])
+        precision, recall = precision_recall_curve(onehot[:, index], values[:, index])
+        false, true = roc_curve(onehot[:, index], values[:, index])
         curves["precision_recall"][labels[index]] = {"recall": _thin(recall), "precision": _thin(precision)}
         curves["roc"][labels[index]] = {"false_positive_rate": _thin(false), "true_positive_rate": _thin(true)}
     curves["reliability"] = reliability_of(values, onehot, positive, multi)
@@ -117,12 +113,3 @@ def reliability_of(values: FloatArray, onehot: BoolArray, positive: int | None, 
 def _thin(points: FloatArray) -> list[float]:
     keep = np.unique(np.linspace(0, len(points) - 1, min(len(points), _CURVE_POINTS)).round().astype(np.int64))
     return [round(float(value), 6) for value in points[keep]]
-
-
-def sklearn_metrics() -> Any:
-    """The module sklearn.metrics; imported here so that nothing else pays for it. Raises MissingExtraError."""
-    try:
-        import sklearn.metrics
-    except ImportError:
-        raise MissingExtraError("scikit-learn", "learn") from None
-    return sklearn.metrics

@@ -1,4 +1,4 @@
-"""How good a model's scores are: metrics, gates and the files that show them. scikit-learn computes the metrics."""
+"""How good a model's scores are: metrics, gates and the files that show them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from adapters.evaluation.curves import (
     calibration_error,
     curves,
     reliability_of,
-    sklearn_metrics,
 )
 from adapters.evaluation.intervals import IntArray, group_numbers
 from adapters.evaluation.mistakes import find_mistakes
+from adapters.evaluation.ranking import average_precision, confusion_matrix, log_loss, roc_auc
 from adapters.evaluation.report import GATES, ClassMetrics, EvaluationReport, Mistake, check_gates
 from adapters.evaluation.thresholds import ThresholdFigures, reached, threshold_figures
 from adapters.evaluation.words import figure_notes
@@ -94,7 +94,6 @@ def evaluate(
 
     Raises:
         DatasetError: Arrays do not fit each other or are out of range.
-        MissingExtraError: scikit-learn is not installed.
     """
     names = tuple(labels)
     multi = np.asarray(truth).ndim == 2
@@ -282,7 +281,6 @@ def _class_metrics(
     decided: BoolArray,
     intervals: FigureIntervals,
 ) -> ClassMetrics:
-    metrics = sklearn_metrics()
     truth, chosen = onehot[:, index], decided[:, index]
     support, predicted = int(truth.sum()), int(chosen.sum())
     right = int((truth & chosen).sum())
@@ -294,8 +292,8 @@ def _class_metrics(
         precision=right / predicted if predicted else None,
         recall=right / support if support else None,
         f1=2 * right / (support + predicted) if support or predicted else None,
-        average_precision=float(metrics.average_precision_score(truth, values[:, index])) if both else None,
-        roc_auc=float(metrics.roc_auc_score(truth, values[:, index])) if both else None,
+        average_precision=average_precision(truth, values[:, index]) if both else None,
+        roc_auc=roc_auc(truth, values[:, index]) if both else None,
         groups=intervals.class_groups[index],
         intervals=intervals.per_class[index],
     )
@@ -327,21 +325,15 @@ def _macro(per_class: Sequence[ClassMetrics], intervals: FigureIntervals) -> Cla
 
 
 def _log_loss(values: FloatArray, onehot: BoolArray, multi: bool) -> float:
-    # float32 sets the clipping in scikit-learn: its epsilon is the finest that such scores can say.
-    metrics, scores = sklearn_metrics(), values.astype(np.float32)
     if not multi:
-        truth = onehot.argmax(axis=1)
-        return float(metrics.log_loss(truth, scores, labels=np.arange(values.shape[1])))
-    columns = zip(onehot.T, scores.T, strict=True)
-    return float(np.mean([metrics.log_loss(truth, column, labels=[False, True]) for truth, column in columns]))
+        return log_loss(values, onehot)
+    columns = zip(onehot.T, values.T, strict=True)
+    pairs = [(np.stack([1 - column, column], axis=1), np.stack([~truth, truth], axis=1)) for truth, column in columns]
+    return float(np.mean([log_loss(scores, truth) for scores, truth in pairs]))
 
 
 def _confusion(onehot: BoolArray, decided: BoolArray, multi: bool) -> list[Any]:
-    metrics = sklearn_metrics()
     if multi:
-        return [
-            metrics.confusion_matrix(a, b, labels=[False, True]).tolist()
-            for a, b in zip(onehot.T, decided.T, strict=True)
-        ]
-    labels = np.arange(onehot.shape[1])
-    return list(metrics.confusion_matrix(onehot.argmax(axis=1), decided.argmax(axis=1), labels=labels).tolist())
+        pairs = zip(onehot.T.astype(np.int64), decided.T.astype(np.int64), strict=True)
+        return [confusion_matrix(truth, chosen, 2).tolist() for truth, chosen in pairs]
+    return list(confusion_matrix(onehot.argmax(axis=1), decided.argmax(axis=1), onehot.shape[1]).tolist())

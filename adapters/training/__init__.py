@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from adapters.training.devices import GPU_ADVICE as GPU_ADVICE
     from adapters.training.devices import describe_devices as describe_devices
     from adapters.training.devices import describe_processor as describe_processor
+    from adapters.training.fold_division import group_folds as group_folds
     from adapters.training.head import VARIABLE_PREFIX as VARIABLE_PREFIX
     from adapters.training.head import apply_head as apply_head
     from adapters.training.head import build_head as build_head
@@ -26,12 +27,12 @@ if TYPE_CHECKING:
     from adapters.training.head import output_units as output_units
     from adapters.training.head_phase import only_solves as only_solves
     from adapters.training.labelled import evaluate_examples as evaluate_examples
-    from adapters.training.linear_head import group_folds as group_folds
     from adapters.training.out_of_fold import OutOfFold as OutOfFold
     from adapters.training.out_of_fold import out_of_fold_scores as out_of_fold_scores
     from adapters.training.out_of_fold import right_labels as right_labels
     from adapters.training.regression import solve as solve
     from adapters.training.run import train_model as train_model
+    from adapters.training.solver_libraries import require_solver as require_solver
     from adapters.training.trainable import TunableBackbone as TunableBackbone
     from adapters.training.training_data import fitting_dataset as fitting_dataset
     from adapters.training.training_data import label_features as label_features
@@ -49,6 +50,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "clip_features": ("LabelledFeatures",),
             "cross_validation": ("CrossValidated", "cross_validate_examples"),
             "devices": ("GPU_ADVICE", "describe_devices", "describe_processor"),
+            "fold_division": ("group_folds",),
             "head": (
                 "VARIABLE_PREFIX",
                 "apply_head",
@@ -60,11 +62,11 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "output_units",
             ),
             "head_phase": ("only_solves",),
-            "linear_head": ("group_folds",),
             "labelled": ("evaluate_examples",),
             "out_of_fold": ("OutOfFold", "out_of_fold_scores", "right_labels"),
             "regression": ("solve",),
             "run": ("train_model",),
+            "solver_libraries": ("require_solver",),
             "trainable": ("TunableBackbone",),
             "training_data": ("fitting_dataset", "label_features", "label_matrix"),
             "variables": ("assign", "random_values", "random_variables", "require_variables"),

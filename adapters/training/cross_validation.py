@@ -79,7 +79,7 @@ def cross_validate_examples(
     Raises:
         ConfigError: The model has no backbone of its own.
         DatasetError: No clip can be read, or the clips cannot be divided.
-        MissingExtraError: scikit-learn is not installed, or TensorFlow, which heads with hidden layers need.
+        MissingExtraError: SciPy is not installed, or TensorFlow, which heads with hidden layers need.
     """
     found = example_features(adapter, examples, on_progress)
     config, kept = adapter.config, found.examples

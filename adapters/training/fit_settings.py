@@ -25,11 +25,13 @@ class FitData:
             int64; epoch counts from 0 and is None when validating.
         targets: float32 [N, units] in 0..1, what the model should output.
         weights: float32 [N], how much each clip counts in the loss.
+        groups: int64 [N]; clips of one group are right or wrong together. None: each clip is a group of its own.
     """
 
     inputs: Inputs
     targets: Float32Array
     weights: Float32Array
+    groups: npt.NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,33 @@ class HeldOut:
     logits: Float32Array
     folds: int
     chosen: dict[str, float]
+
+
+def clear_gain(
+    before: Float32Array, after: Float32Array, weights: Float32Array, groups: npt.NDArray[np.int64] | None = None
+) -> tuple[bool, float, float]:
+    """Whether the losses of clips fell by more than their noise, so that the gain is not one of these clips alone.
+
+    Args:
+        before: float32 [N].
+        after: float32 [N], of the same clips.
+        weights: float32 [N], how much each clip counts.
+        groups: int64 [N], see ``FitData``.
+
+    Returns:
+        Whether the mean gain is above its standard error over groups; the gain and the standard error. Fewer than two
+        groups count as clips; of a single clip each gain is clear.
+    """
+    gains, share = (before - after).astype(np.float64), weights.astype(np.float64) / weights.sum()
+    several = groups is not None and len(np.unique(groups)) > 1
+    member = np.unique(groups if several else np.arange(len(gains)), return_inverse=True)[1].reshape(-1)
+    gain, count = float(share @ gains), int(member.max()) + 1
+    if count < 2:
+        return gain > 0, gain, 0.0
+    # Of a ratio estimator over clusters (Cochran 1977, Sampling Techniques, section 6.4).
+    beyond = np.bincount(member, share * (gains - gain))
+    error = float(np.sqrt(count / (count - 1) * np.square(beyond).sum()))
+    return gain > error, gain, error
 
 
 def learning_rate_after(logs: Sequence[EpochLog], settings: FitSettings) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from adapters.reports import EpochLog
 from adapters.system import import_keras, import_tensorflow
 from adapters.training.checkpoint import Checkpoint, Stopped, read_checkpoint, write_checkpoint
 from adapters.training.devices import Replicas, one_device, out_of_memory
-from adapters.training.fit_settings import FitData, FitResult, FitSettings, epoch_rank, learning_rate_after
+from adapters.training.fit_settings import FitData, FitResult, FitSettings, clear_gain, epoch_rank, learning_rate_after
 from adapters.training.losses import aggregate_items, clip_losses
 
 VALIDATION_BATCH = 256
@@ -65,20 +65,24 @@ class Fitter:
         self.best: list[Float32Array] = [np.asarray(variable.numpy()) for variable in self.saved]
         how, top, scale = settings.aggregation, settings.top_fraction, settings.loss_scale
 
+        # A row for each clip: its scores, then its loss.
+        def rows_of(scores: Any, losses: Any) -> Any:
+            return tf.concat([aggregate_items(scores, how, top), losses[:, None]], axis=1)
+
         # Of a device's share of a batch; total is the whole batch's weight, and gradients are summed over devices.
         def train_step(inputs: Any, targets: Any, weights: Any, total: Any) -> tuple[Any, Any]:
             with tf.GradientTape() as tape:
                 scores = forward(inputs, True)
-                losses = clip_losses(targets, scores, settings) * weights
-                loss = tf.reduce_sum(losses) / tf.maximum(total, 1e-9) * scale
+                losses = clip_losses(targets, scores, settings)
+                loss = tf.reduce_sum(losses * weights) / tf.maximum(total, 1e-9) * scale
             gradients = [None if value is None else value / scale for value in tape.gradient(loss, trainable)]
             self.optimizer.apply_gradients(zip(gradients, trainable, strict=True))
-            return tf.reduce_sum(losses), aggregate_items(scores, how, top)
+            return tf.reduce_sum(losses * weights), rows_of(scores, losses)
 
         def test_step(inputs: Any, targets: Any, weights: Any, total: Any) -> tuple[Any, Any]:
             scores = forward(inputs, False)
-            losses = clip_losses(targets, scores, settings) * weights
-            return tf.reduce_sum(losses), aggregate_items(scores, how, top)
+            losses = clip_losses(targets, scores, settings)
+            return tf.reduce_sum(losses * weights), rows_of(scores, losses)
 
         self._train_step, self._test_step = self.replicas.compile(train_step), self.replicas.compile(test_step)
 
@@ -96,7 +100,7 @@ class Fitter:
             validation: The clips that decide which epoch is best; None for the training figures.
             on_epoch_end: Called after each epoch; training ends early if it returns False.
             before: The epoch whose weights this phase begins with, measured on the same validation clips. These
-                weights stay if no epoch is better.
+                weights stay unless an epoch is better by more than the noise of these clips.
 
         Returns:
             The epochs, those before an interruption among them.
@@ -106,6 +110,8 @@ class Fitter:
                 damaged.
             StorageError: The checkpoint cannot be written.
         """
+        start = [np.asarray(variable.numpy()) for variable in self.saved]
+        start_rows = None if before is None or validation is None else self._rows(validation)
         logs, stopped = self._resume()
         saved = -math.inf
         while stopped is None and len(logs) < self.settings.epochs:
@@ -136,6 +142,11 @@ class Fitter:
             )
         for variable, value in zip(self.saved, self.best, strict=True):
             variable.assign(value)
+        rival = validation if any(log.best for log in logs) else None
+        if start_rows is not None and rival is not None and not self._is_clearly_better(start_rows, rival):
+            logs = [replace(log, best=False) for log in logs]
+            for variable, value in zip(self.saved, start, strict=True):
+                variable.assign(value)
         best_epoch = max((log.epoch for log in logs if log.best), default=None)
         return FitResult(tuple(logs), best_epoch, stopped or "finished", start=before)
 
@@ -150,6 +161,22 @@ class Fitter:
         return EpochLog(
             self.settings.phase, -1, loss, accuracy, loss, accuracy, time.perf_counter() - started, best=True
         )
+
+    def _is_clearly_better(self, start: Float32Array, validation: FitData) -> bool:
+        """Whether the present weights are better than those that gave the rows, by more than the clips' noise."""
+        now, targets = self._rows(validation), validation.targets
+        wrong = [~_right(rows[:, :-1], targets, self.settings.exclusive) for rows in (start, now)]
+        before, after, what = start[:, -1], now[:, -1], "loss"
+        if self.settings.keep_best == "val_accuracy" and wrong[0].sum() != wrong[1].sum():
+            before, after, what = wrong[0].astype(np.float32), wrong[1].astype(np.float32), "share of wrong clips"
+        clear, gain, error = clear_gain(before, after, validation.weights, validation.groups)
+        if not clear and self.on_note is not None:
+            name = "fine-tuning" if self.settings.phase == "fine_tune" else "further training"
+            self.on_note(
+                f"{name}: the {what} on validation clips falls by {gain:.3g}, not by more than its noise "
+                f"({error:.3g}), so the weights before it are kept"
+            )
+        return clear
 
     def _epoch(
         self, epoch: int, train: FitData, validation: FitData | None, best: tuple[float, ...] | None
@@ -166,11 +193,24 @@ class Fitter:
 
     def _pass(self, data: FitData, order: npt.NDArray[np.int64], epoch: int | None) -> tuple[float, float]:
         """Every clip once: the weighted mean loss and the share that is right."""
+        total = right = 0.0
+        for rows, losses, found in self._batches(data, order, epoch):
+            total += losses
+            right += float(_right(found[:, :-1], data.targets[rows], self.settings.exclusive).sum())
+        return total / float(data.weights.sum()), right / len(order)
+
+    def _rows(self, data: FitData) -> Float32Array:
+        """The scores of each clip and its loss by the present weights, float32 [N, units + 1]."""
+        return np.concatenate([found for _, _, found in self._batches(data, np.arange(len(data.targets)), None)])
+
+    def _batches(
+        self, data: FitData, order: npt.NDArray[np.int64], epoch: int | None
+    ) -> Iterator[tuple[npt.NDArray[np.int64], float, Float32Array]]:
+        """Steps over the clips: which ones, the sum of their losses, and the scores and loss of each."""
         # Features are small; whole clips take memory.
         several = epoch is None and self.settings.phase == "head"
         size = min(VALIDATION_BATCH if several else self.settings.batch_size, len(order))
         whole = size + -size % self.replicas.count  # of rows that divide evenly over the devices
-        total = right = 0.0
         for number, first in enumerate(range(0, len(order), size)):
             rows = order[first : first + size]
             inputs, targets, weights = data.inputs(rows, epoch), data.targets[rows], data.weights[rows]
@@ -182,10 +222,8 @@ class Fitter:
             if epoch is not None:
                 self.step_variable.assign([self.settings.seed, epoch * 1_000_003 + number])
             step = self._test_step if epoch is None else self._train_step
-            losses, scores = step(inputs, targets, weights, np.asarray(weights.sum(), np.float32))
-            total += losses
-            right += _right(scores[: len(rows)], targets[: len(rows)], self.settings.exclusive)
-        return total / float(data.weights.sum()), right / len(order)
+            losses, found = step(inputs, targets, weights, np.asarray(weights.sum(), np.float32))
+            yield rows, losses, found[: len(rows)]
 
     def _out_of_patience(self, logs: Sequence[EpochLog]) -> bool:
         patience = self.settings.patience
@@ -221,8 +259,8 @@ class Fitter:
         return list(found.logs), found.stopped
 
 
-def _right(scores: Float32Array, targets: Float32Array, exclusive: bool) -> float:
-    """How many clips are right: the top class, or every label on the right side of 0.5."""
+def _right(scores: Float32Array, targets: Float32Array, exclusive: bool) -> npt.NDArray[np.bool_]:
+    """Whether each clip is right: the top class, or every label on the right side of 0.5."""
     if exclusive:
-        return float((scores.argmax(axis=1) == targets.argmax(axis=1)).sum())
-    return float(((scores >= 0.5) == (targets >= 0.5)).all(axis=1).sum())
+        return np.asarray(scores.argmax(axis=1) == targets.argmax(axis=1))
+    return np.asarray(((scores >= 0.5) == (targets >= 0.5)).all(axis=1))

@@ -19,8 +19,9 @@ from adapters.training.clip_features import LabelledFeatures
 from adapters.training.feature_cache import CachedFeatures, ExampleView
 from adapters.training.fit_settings import FitData, FitResult, FitSettings, HeldOut, Inputs
 from adapters.training.fitting import Fitter
+from adapters.training.fold_division import group_folds
 from adapters.training.head import is_linear
-from adapters.training.linear_head import cross_validate, group_folds
+from adapters.training.linear_head import cross_validate
 from adapters.training.phases import TrainingRun, fit_data
 from adapters.training.regression import LinearHead, feature_scale, mean_loss, solve
 from adapters.training.training_data import label_features
@@ -136,7 +137,7 @@ def _solve_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
             stopped.append(True)
         return not stopped
 
-    head = solve(whole, found.penalty, None, after)
+    head = solve(whole, found.penalty, None, after, found.directions)
     if not logs:
         after(head, _figures(head, plain)[0])
     chosen = f"chosen over {found.folds} folds" if found.folds else "the default: there are too few clips to choose"
@@ -299,7 +300,8 @@ def _held_out_by_gradient(
 
 
 def _rows(data: FitData, rows: npt.NDArray[np.int64]) -> FitData:
-    return FitData(_of(data.inputs, rows), data.targets[rows], data.weights[rows])
+    groups = None if data.groups is None else data.groups[rows]
+    return FitData(_of(data.inputs, rows), data.targets[rows], data.weights[rows], groups)
 
 
 def _of(inputs: Inputs, rows: npt.NDArray[np.int64]) -> Inputs:

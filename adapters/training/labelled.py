@@ -38,7 +38,6 @@ def evaluate_examples(
 
     Raises:
         DatasetError: No clip can be read.
-        MissingExtraError: scikit-learn is not installed.
     """
     from adapters.evaluation import evaluate
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from adapters.litert import available_cores
 from adapters.records import Float32Array
 from adapters.training.calibration import fit_temperature
 from adapters.training.clip_features import FloatArray, IntArray, LabelledFeatures
-from adapters.training.regression import CONVERGED, LinearHead, Problem, minimise, problem_of
+from adapters.training.fold_division import group_folds
+from adapters.training.regression import CONVERGED, LinearHead, Problem, main_directions, minimise, problem_of
 from adapters.training.regression import feature_scale as feature_scale
 from adapters.training.regression import mean_loss as mean_loss
 from adapters.training.regression import solve as solve
@@ -22,12 +23,11 @@ from adapters.training.solver_libraries import one_thread
 # Penalties that cross-validation tries, from strong to weak, until two in a row are worse than the best.
 PENALTIES = tuple(10.0 ** (half / 2) for half in range(1, -9, -1))
 _WORSE_IN_A_ROW = 2
+# Losses that differ by less are equal: rounding in 32 bits decides between them. The weaker penalty is taken.
+_SAME_LOSS = 1e-4
 # What suits standardised features of most backbones. A decade away from it has to gain two nats over all clips
 # together: with few clips the loss alone would wander over three decades.
 _TYPICAL_PENALTY = 0.05
-_FOLDS = 10
-_FOLDS_OF_LARGE_SETS = 3
-_LARGE_SET_CLIPS = 400
 # Items of one clip resemble each other: this many rows are enough to compare penalties.
 _ROWS_TO_COMPARE = 1500
 
@@ -40,11 +40,13 @@ class CrossValidation:
         penalty: The penalty of the lowest out-of-fold loss.
         logits: float32 [N, items, units], by that penalty; rows of clips without a fold are NaN.
         folds: How many folds there were; 0 where the clips cannot be divided.
+        directions: Those of ``main_directions``, where they were found: they help to solve the head of all clips.
     """
 
     penalty: float
     logits: Float32Array
     folds: int
+    directions: Float32Array | None = None
 
 
 def cross_validate(data: LabelledFeatures, seed: int, most: int | None = None) -> CrossValidation:
@@ -71,12 +73,13 @@ def cross_validate(data: LabelledFeatures, seed: int, most: int | None = None) -
                 logits[judge] = head.logits(data.features[judge])
             _, loss = fit_temperature(logits, data)
             loss += 2 * np.log10(penalty / _TYPICAL_PENALTY) ** 2 / count
-            worse = worse + 1 if loss >= lowest else 0
-            if loss < lowest:
-                lowest, best = loss, CrossValidation(penalty, logits, len(folds))
+            better = loss < lowest + _SAME_LOSS
+            worse = 0 if better else worse + 1
+            if better:
+                lowest, best = min(loss, lowest), CrossValidation(penalty, logits, len(folds))
             if worse == _WORSE_IN_A_ROW:
                 break
-    return best
+    return replace(best, directions=heads.directions)
 
 
 class _FoldHeads:
@@ -93,7 +96,9 @@ class _FoldHeads:
         self._open = ExitStack()
         self._open.enter_context(one_thread())
         self._pool = self._open.enter_context(ThreadPoolExecutor(min(len(self._learn), available_cores())))
-        self._problems = list(self._pool.map(lambda rows: problem_of(self._data.take(rows)), self._learn))
+        self.directions = main_directions(self._data)  # once for all folds
+        whole, known = self._data, self.directions
+        self._problems = list(self._pool.map(lambda rows: problem_of(whole.take(rows), known), self._learn))
         self._found = [problem.numbers(None) for problem in self._problems]
         return self
 
@@ -108,42 +113,3 @@ class _FoldHeads:
 
         self._found = list(self._pool.map(solved, self._problems, self._found))
         return [problem.head(found) for problem, found in zip(self._problems, self._found, strict=True)]
-
-
-def group_folds(
-    groups: IntArray, targets: FloatArray, seed: int, most: int | None = None
-) -> Sequence[tuple[IntArray, IntArray]]:
-    """Divide clips into folds by whole groups, classes spread evenly.
-
-    Clips of one group alone are divided as if each were a group of its own: better an optimistic choice than none.
-
-    Args:
-        groups: int64 [N].
-        targets: float [N, units].
-        seed: The seed of the division.
-        most: At most this many folds; None: 10, and 3 of a large set.
-
-    Returns:
-        Rows to learn from and rows to judge for each fold; empty with fewer than four clips, or where a fold would
-        leave a class without a clip to learn from in every division.
-    """
-    import warnings
-
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    if len(targets) < 4:
-        return []
-    names = groups if len(np.unique(groups)) > 1 else np.arange(len(groups))
-    kinds = np.unique(targets, axis=0, return_inverse=True)[1].reshape(-1)
-    wanted = most or (_FOLDS if len(targets) < _LARGE_SET_CLIPS else _FOLDS_OF_LARGE_SETS)
-    for count in range(min(wanted, len(np.unique(names))), 1, -1):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that a class has fewer clips than there are folds is dealt with here
-            splitter = StratifiedGroupKFold(count, shuffle=True, random_state=seed % 2**32)
-            try:
-                folds = list(splitter.split(kinds, kinds, names))
-            except ValueError:  # every class has fewer clips than there are folds
-                continue
-        if all(len(learn) and len(judge) for learn, judge in folds):
-            return folds
-    return []

@@ -20,8 +20,9 @@ from adapters.records import Float32Array
 from adapters.system import quoted_list
 from adapters.training.calibration import clip_probabilities, fit_temperature
 from adapters.training.clip_features import IntArray, LabelledFeatures
+from adapters.training.fold_division import group_folds
 from adapters.training.head import class_scores
-from adapters.training.linear_head import cross_validate, group_folds
+from adapters.training.linear_head import cross_validate
 from adapters.training.regression import solve
 
 Division = Literal["folds", "groups"] | Sequence[int] | IntArray
@@ -95,7 +96,7 @@ def out_of_fold_scores(
         seen = data.take(learn)
         inner = cross_validate(seen, seed, _INNER_FOLDS)
         temperature = fit_temperature(inner.logits, seen)[0]
-        logits = solve(seen, inner.penalty).logits(data.features[judge])
+        logits = solve(seen, inner.penalty, directions=inner.directions).logits(data.features[judge])
         probabilities = np.asarray(clip_probabilities(logits, temperature, data.exclusive), np.float32)
         scores[judge], fold[judge] = class_scores(probabilities, config, tuple(labels)), number
         penalties.append(inner.penalty)

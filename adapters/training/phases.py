@@ -120,6 +120,7 @@ def fit_data(run: TrainingRun, which: Sequence[Example], inputs: Inputs) -> FitD
         inputs,
         target_array(which, run.data.labels, run.config),
         clip_weights(which, run.data.labels, run.config, run.data.train),
+        np.unique([example.group for example in which], return_inverse=True)[1].reshape(-1),
     )
 
 

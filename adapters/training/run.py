@@ -84,7 +84,7 @@ def train_model(
         and not any(log.best for result in results for log in result.logs)
         and options.on_note
     ):
-        options.on_note("the starting model is kept: no epoch was better on the validation clips")
+        options.on_note("the starting model is kept: no epoch was clearly better on the validation clips")
     for note in held_out_notes(metrics, adapter.config["optimize"]):
         if options.on_note is not None:
             options.on_note(note)

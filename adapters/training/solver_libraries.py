@@ -16,7 +16,6 @@ def require_solver() -> None:
     from importlib.util import find_spec
 
     packages = {
-        "sklearn": "scikit-learn",
         "scipy": "scipy",
         "threadpoolctl": "threadpoolctl",
         "matplotlib": "matplotlib",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from adapters.base import OnProgress
 from adapters.config import merge_config
-from adapters.errors import AdapterError, ConfigError, DatasetError, MissingExtraError, StorageError, WeightsError
+from adapters.errors import AdapterError, ConfigError, DatasetError, StorageError, WeightsError
 from adapters.litert import available_cores
 from adapters.system import write_json_atomic
 from cliplab.models.comparison_choice import choose, fitting_precision
@@ -91,11 +91,13 @@ def compare(
         DatasetError: The clips cannot be used or divided.
         AdapterError: None of the models can be compared.
         StorageError: The output exists, or cannot be written.
-        MissingExtraError: scikit-learn, or matplotlib for the picture, is not installed.
+        MissingExtraError: SciPy, or matplotlib for the picture, is not installed.
     """
+    from adapters.training import require_solver
+
     limits = _limits(max_latency_ms, max_size, device_factor)
     require_new(output, force)
-    _require_solver()
+    require_solver()
     changes = merge_config(overrides or {}, {} if threads is None else {"num_threads": threads})
     dataset, notes = _pooled(data)
     if any(len(example.labels) != 1 for example in dataset.examples) and "task" not in changes:
@@ -122,13 +124,6 @@ def _limits(max_latency_ms: float | None, max_size: str | int | None, device_fac
     assert factor is not None
     size = None if max_size is None else parse_size(max_size)
     return Limits(require_positive("max_latency_ms", max_latency_ms), size, factor)
-
-
-def _require_solver() -> None:
-    try:
-        import sklearn  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("scikit-learn", "learn") from None
 
 
 def _pooled(data: str | Path) -> tuple[Dataset, list[str]]:

@@ -132,7 +132,7 @@ def retrain(
     Raises:
         DatasetError: Fewer labels than needed, one class only, or the items cannot be read.
         ConfigError: The model cannot be opened, or has no backbone.
-        MissingExtraError: scikit-learn is not installed.
+        MissingExtraError: SciPy is not installed.
         StorageError: The store cannot be written.
     """
     items = {item.id: item for item in all_items(store) if item.missing is None}

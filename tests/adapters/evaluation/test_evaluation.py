@@ -177,20 +177,19 @@ def test_mistakes_name_the_clips_the_surest_first() -> None:
 # Packages
 
 
-@pytest.mark.parametrize(("package", "named"), [("sklearn", "scikit-learn"), ("matplotlib", "matplotlib")])
-def test_a_missing_package_is_named_with_the_command_that_installs_it(package: str, named: str, tmp_path: Path) -> None:
+def test_a_missing_package_is_named_with_the_command_that_installs_it(tmp_path: Path) -> None:
     code = (
         "import sys; import numpy as np\n"
         "from adapters import evaluation\n"
         "import adapters.data.dataset, adapters.evaluation.plots, adapters.inference.segments\n"
         "assert not {'sklearn', 'matplotlib', 'tensorflow'} & set(sys.modules), 'imported before it is needed'\n"
-        f"sys.modules[{package!r}] = None\n"
+        "sys.modules['matplotlib'] = None\n"
         "scores = np.eye(2, dtype=np.float32)\n"
         "try: evaluation.write_report(evaluation.evaluate(scores, [0, 1], ['a', 'b']), sys.argv[1])\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )
     done = python(code, tmp_path)
-    assert done.stdout.startswith(f"MissingExtraError {named} is not installed"), done.stderr
+    assert done.stdout.startswith("MissingExtraError matplotlib is not installed"), done.stderr
     assert "pip install 'cliplab[learn]'" in done.stdout
     assert list(tmp_path.iterdir()) == []
 

@@ -166,7 +166,7 @@ def test_other_numbers_of_frames(trained: Path, data: Path) -> None:
 
 
 def test_without_validation_clips_it_is_cross_validated(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(head_phase, "HAND_SET_KEYS", ("batch_size",))  # a few epochs are enough here
     rows = [json.loads(line) for line in data.read_text().splitlines()]
@@ -176,7 +176,8 @@ def test_without_validation_clips_it_is_cross_validated(
     notes: list[str] = []
     settings = {**SETTINGS, "split_fractions": [1.0, 0.0, 0.0], "num_epochs": 6}
     report = TinyTemporalAdapter(settings).train(path, tmp_path / "model", options=TrainOptions(on_note=notes.append))
-    assert report.decoded_clips == 0, "the features of the frames are in the cache"
+    assert trained.is_dir()
+    assert report.decoded_clips == 0, "the features of the frames are in the cache since that training"
     assert any(note.startswith("cross-validation") for note in notes)
     assert report.cross_validation["clips"] == 16
     assert report.calibration["fitted_on"] == "out_of_fold"

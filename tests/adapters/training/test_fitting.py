@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 from adapters.errors import TrainingError
 from adapters.records import aggregate
 from adapters.reports import EpochLog
-from adapters.training.fit_settings import FitData, FitResult, FitSettings
+from adapters.training.fit_settings import FitData, FitResult, FitSettings, clear_gain
 from adapters.training.fitting import Fitter
 from adapters.training.losses import aggregate_items, cross_entropy
 
@@ -188,6 +189,58 @@ def test_a_phase_that_makes_it_worse_keeps_what_it_began_with(tmp_path: Path, ke
     assert result.best_epoch is None
     assert (result.stopped, len(result.logs)) == ("early_stopping", 2)
     np.testing.assert_array_equal(kernel.numpy(), began)
+
+
+def contrary_examples(count: int, contrary: int, seed: int) -> FitData:
+    """Two groups: in one the labels are the toy's, in the other the opposite. What helps one harms the other."""
+    data = toy_examples(count, seed)
+    turned = (np.arange(count) < contrary)[:, None]
+    groups = turned[:, 0].astype(np.int64)
+    return replace(data, targets=np.where(turned, 1 - data.targets, data.targets), groups=groups)
+
+
+@pytest.mark.parametrize("keep_best", ["val_loss", "val_accuracy"])
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_gain_within_the_noise_of_the_clips_keeps_what_it_began_with(
+    tmp_path: Path, keep_best: Any, interrupted: bool
+) -> None:
+    notes: list[str] = []
+    train, validation = toy_examples(50, 0), contrary_examples(24, 9, 1)
+
+    def fitted(hook: Any = None) -> tuple[FitResult, Any]:
+        fitter, kernel = make_fitter(tmp_path, epochs=8, keep_best=keep_best, notes=notes)
+        return fitter.fit(train, validation, hook, fitter.measure(validation)), kernel.numpy()
+
+    if interrupted:
+        with pytest.raises(KeyboardInterrupt):
+            fitted(stop_after(4))
+    result, kernel = fitted()
+    assert (result.best_epoch, result.kept) == (None, result.start)
+    assert not any(log.best for log in result.logs)
+    np.testing.assert_array_equal(kernel, np.full((3, 1), 0.1, np.float32))
+    assert any("not by more than its noise" in note for note in notes)
+
+
+def test_a_clear_gain_is_kept(tmp_path: Path) -> None:
+    notes: list[str] = []
+    validation = replace(toy_examples(30, 1), groups=np.arange(30) // 5)
+    fitter, kernel = make_fitter(tmp_path, epochs=20, notes=notes)
+    result = fitter.fit(toy_examples(50, 0), validation, None, fitter.measure(validation))
+    assert result.best_epoch is not None
+    assert (kernel.numpy() != 0.1).all()
+    assert notes == []
+
+
+def test_clips_of_one_group_count_once() -> None:
+    before, weights = np.full(12, 0.7, np.float32), np.ones(12, np.float32)
+    after = np.array([0.2] * 6 + [0.9] * 6, np.float32)
+    assert clear_gain(before, after, weights)[0]
+    clear, gain, error = clear_gain(before, after, weights, np.arange(12) // 6)
+    assert (clear, gain) == (False, pytest.approx(0.15))
+    assert error == pytest.approx(0.35)  # of two groups, +0.5 and -0.2: half of what they differ by
+    assert clear_gain(before, after, weights, np.zeros(12, np.int64))[0], "of one group the clips count"
+    assert clear_gain(before[:1], after[:1], weights[:1])[0]
+    assert not clear_gain(before, before, weights)[0]
 
 
 def test_non_finite_loss_keeps_the_last_good_epoch(tmp_path: Path) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("sklearn", reason="training needs the train extra: pip install 'cliplab[train]'")
 
 from adapters.training.calibration import clip_probabilities, fit_temperature
 from adapters.training.clip_features import LabelledFeatures, item_probabilities
-from adapters.training.linear_head import cross_validate, group_folds
+from adapters.training.fold_division import group_folds, stratified_folds
+from adapters.training.linear_head import cross_validate
 from adapters.training.regression import LinearHead, feature_scale, solve
 
 
@@ -71,6 +73,39 @@ def test_each_penalty_is_solved_as_if_it_were_the_only_one() -> None:
         np.testing.assert_allclose(own, expected, atol=5e-3)
 
 
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("size", [12, 200])
+@pytest.mark.parametrize("penalty", [1.0, 0.01])
+def test_a_few_iterations_solve_features_that_hang_together(size: int, exclusive: bool, penalty: float) -> None:
+    data = clips(90, size=size)
+    shared = np.random.default_rng(5).normal(size=(90, 1, 2)) @ (30 * np.random.default_rng(6).normal(size=(2, size)))
+    data = LabelledFeatures(
+        (data.features + shared).astype(np.float32), data.targets, data.weights, data.groups, exclusive
+    )
+    losses: list[float] = []
+    head = solve(data, penalty, None, lambda head, loss: losses.append(loss))
+    assert len(losses) <= 40
+
+    def objective(flat: np.ndarray) -> float:
+        """Written out in 64 bits: the penalty is on the weights of standardised features."""
+        kernel, bias = flat[:-3].reshape(-1, 3), flat[-3:]
+        logits = (data.features[:, 0].astype(np.float64) - mean) * scale @ kernel + bias
+        if exclusive:
+            each = np.log(np.exp(logits).sum(axis=1)) - (logits * data.targets).sum(axis=1)
+        else:
+            each = (np.logaddexp(0, -logits) + (1 - data.targets) * logits).mean(axis=1)
+        strength = penalty if exclusive else penalty / 3
+        return float(data.weights @ each / data.weights.sum() + strength / 2 * np.square(kernel).sum())
+
+    mean, scale = feature_scale(data)
+    kernel = head.kernel / scale[:, None]
+    found = np.concatenate([kernel.ravel(), head.bias + mean @ head.kernel]).astype(np.float64)
+    value = objective(found)
+    assert value == pytest.approx(losses[-1], abs=1e-5)
+    for step in np.random.default_rng(7).normal(scale=0.01, size=(20, len(found))):
+        assert objective(found + step) > value - 1e-7, "it is the least objective around"
+
+
 def test_where_it_starts_does_not_matter() -> None:
     data = clips()
     start = LinearHead(np.ones((12, 3), np.float32), np.zeros(3, np.float32))
@@ -114,6 +149,27 @@ def test_no_group_is_on_both_sides(groups: list[int], classes: int, seed: int) -
         assert not set(learn) & set(judge)
         judged += list(judge)
     assert judged == [] or sorted(judged) == list(range(len(names)))
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    groups=st.lists(st.integers(0, 12), min_size=6, max_size=60),
+    kinds=st.lists(st.integers(0, 3), min_size=60, max_size=60),
+    count=st.integers(2, 6),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_folds_are_those_of_scikit_learn(groups: list[int], kinds: list[int], count: int, seed: int) -> None:
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    kind = np.unique(kinds[: len(groups)], return_inverse=True)[1].reshape(-1)
+    assume(count <= len(set(groups)))
+    assume(count <= np.bincount(kind).max())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        splits = list(StratifiedGroupKFold(count, shuffle=True, random_state=seed).split(kind, kind, groups))
+    found = stratified_folds(kind, np.array(groups), count, seed)
+    for number, (_, judge) in enumerate(splits):
+        assert list(np.flatnonzero(found == number)) == list(judge)
 
 
 def test_more_noise_wants_a_stronger_penalty() -> None:

@@ -135,6 +135,6 @@ def test_gradient_steps_name_the_extra_and_what_needs_none(
 
 
 def test_without_a_solver_the_extra_is_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda module: None if module == "sklearn" else module)
-    with pytest.raises(MissingExtraError, match=r"scikit-learn.*cliplab\[learn\]"):
+    monkeypatch.setattr("importlib.util.find_spec", lambda module: None if module == "scipy" else module)
+    with pytest.raises(MissingExtraError, match=r"scipy.*cliplab\[learn\]"):
         api.train("efficientnet_lite0", data, tmp_path / "model", overrides=SMALL)
