@@ -145,7 +145,9 @@ MODULES = {
     **_together("cliplab/rollout", "histograms report storing", "storing"),
     **_together("cliplab/rollout", "example_queue", "example_queue"),
     **_together("cliplab/clips", "choosing consensus feature_table learners ranking rating_training", "ratings"),
-    **_together("cliplab/clips", "listing manager rating_rows ratings triggers", "manager"),
+    **_together(
+        "cliplab/clips", "clip_reader clip_rows listing manager rating_rows ratings tag_rows triggers", "manager"
+    ),
     **_together("cliplab/clips", "rating_ab", "rating_ab"),
     **_together(DETECT, "break_decoder break_evidence break_lattice break_words", "break_decoder"),
     **_together(DETECT, "break_learning break_profile", "break_learning"),
