@@ -1,6 +1,6 @@
 """Highlights of composed streams: recall at 1.5 proposals per event, speed and memory.
 
-    python benchmarks/bench_detect.py MEDIA [--streams N] [--minutes M] [--folder DIR]
+    python benchmarks/bench_detect.py MEDIA [--streams N] [--first N] [--minutes M] [--folder DIR]
 
 The streams are composed, no broadcasts: footage in a loop with a murmur, speech and quiet music, and at known moments a
 crowd, a shout or a skateboard trick, alone or together. MEDIA has footage/ and real/sound, real/skate.
@@ -144,6 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("media", type=Path)
     parser.add_argument("--streams", type=int, default=6)
+    parser.add_argument("--first", type=int, default=0, help="number of the first stream")
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--folder", type=Path, help="where streams are kept for another run")
     given = parser.parse_args()
@@ -153,7 +154,7 @@ def main() -> None:
         folder = given.folder or Path(temporary)
         folder.mkdir(exist_ok=True)
         seconds = watched = 0.0
-        for number in range(given.streams):
+        for number in range(given.first, given.first + given.streams):
             path = folder / f"stream{number}_{given.minutes:g}.mp4"
             truth = path.with_suffix(".events")
             if not truth.exists():
@@ -166,6 +167,9 @@ def main() -> None:
             made, right = made + proposals, right + good
             for (_, kind), hit in zip(events, hits, strict=True):
                 by_kind.setdefault(kind, []).append(hit)
+            print(f"stream {number}: {sum(hits)} of {len(hits)}, {good} of {proposals}", file=sys.stderr, flush=True)
+            if given.folder is None:
+                path.unlink()  # a day of them would fill the disk
     everything = [hit for hits in by_kind.values() for hit in hits]
     for kind, hits in [*sorted(by_kind.items()), ("all", everything)]:
         low, high = wilson(sum(hits), len(hits))

@@ -1,17 +1,13 @@
 """How often a model of ratings that learned nothing is believed, over whole histories; and how soon a good one.
 
-    python benchmarks/bench_false_serving.py [--histories 200] [--ratings 100] [--learners quick] [--workers 2]
+    python benchmarks/bench_false_serving.py [--histories 200] [--ratings 100] [--learners quick] [--workers 2] [--rule]
 
 prints a Markdown table. A history is a sequence of ratings that come one by one; after each of them the evidence is
-looked at, and the history counts as served if it ever reached what a model needs to serve. Features are random numbers,
-of which a taste may follow one:
+looked at, and the history counts as served if it ever reached what a model needs to serve. What the histories are says
+tests/support/rating_histories.py.
 
-- random: stars have nothing to do with features. Clips are of one source each.
-- streams: clips are of 12 sources, some with many clips and some with few. Stars and features both depend on the
-  source, and on each other in no other way.
-- one stream: all clips are of one source, the stars are random.
-- drift: the rater becomes stricter in time. Features do not change.
-- taste R: stars correlate with what features can say, R = 0.3, 0.5, 0.8.
+--rule asks instead whether the model of a whole training after --ratings ratings may serve: all learners, evidence,
+and the intervals of what it ranks. Stage 1's scores are random numbers. It takes seconds for each history.
 
 Intervals: 95%, Clopper and Pearson 1934. "When": the number of ratings at which half of the histories were served.
 """
@@ -20,49 +16,17 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-FEATURES = 8
-KINDS = ("random", "streams", "one stream", "drift", "taste 0.3", "taste 0.5", "taste 0.8")
+ROOT = Path(__file__).resolve().parents[1]
+sys.path += [str(ROOT), str(ROOT / "tests" / "support")]
 
-
-def make_history(kind: str, ratings: int, seed: int) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Features float64 [N, F], stars in 0..1 and sources of one history."""
-    rng = np.random.default_rng([KINDS.index(kind), seed])
-    rows, liked = rng.normal(size=(ratings, FEATURES)), rng.normal(size=ratings)
-    sources = [str(place) for place in range(ratings)]
-    if kind == "streams":
-        source = rng.choice(12, ratings, p=np.arange(1, 13) / 78)
-        rows += 1.5 * rng.normal(size=(12, FEATURES))[source]
-        liked += 1.5 * rng.normal(size=12)[source]
-        sources = [f"s{one}" for one in source]
-    elif kind == "one stream":
-        sources = ["one"] * ratings
-    elif kind == "drift":
-        liked -= np.linspace(-1, 1, ratings)
-    elif kind.startswith("taste"):
-        strength = float(kind.split()[1])
-        liked = strength * rows[:, :3].sum(axis=1) / np.sqrt(3) + np.sqrt(1 - strength**2) * liked
-    stars = np.clip(np.rint(3 + 1.1 * liked), 1, 5)
-    return (rows - rows.mean(axis=0)) / rows.std(axis=0), (stars - 1) / 4, sources
-
-
-class Quick:
-    """Ridge regression of a fixed penalty, for many histories."""
-
-    def fit(self, rows: np.ndarray, targets: np.ndarray, sample_weight: np.ndarray) -> Quick:
-        """Learn."""
-        self.mean = float(targets.mean())
-        pull = rows.T @ (targets - self.mean)
-        self.slope = np.linalg.solve(rows.T @ rows + 5.0 * np.eye(rows.shape[1]), pull)
-        return self
-
-    def predict(self, rows: np.ndarray) -> np.ndarray:
-        """Scores."""
-        return self.mean + rows @ self.slope
+from rating_histories import KINDS, Quick, make_history  # noqa: E402
 
 
 def served_at(kind: str, ratings: int, learners: tuple[str, ...], seed: int) -> int | None:
@@ -81,6 +45,19 @@ def served_at(kind: str, ratings: int, learners: tuple[str, ...], seed: int) -> 
     return next(looks, None)
 
 
+def serves_at(kind: str, ratings: int, learners: tuple[str, ...], seed: int) -> int | None:
+    """``ratings`` if the model of a whole training on as many may serve; None if not."""
+    from cliplab.clips.consensus import Rating, find_consensus
+    from cliplab.clips.rating_training import RatedClips, train_kind
+
+    rows, stars, sources = make_history(kind, ratings, seed)
+    said = [Rating(place, "rater", round(1 + 4 * one)) for place, one in enumerate(stars)]
+    features = [{f"feature_{place}": float(value) for place, value in enumerate(row)} for row in rows]
+    scores = np.random.default_rng(seed).random(ratings)
+    clips = RatedClips(tuple(range(ratings)), features, scores, sources, find_consensus(ratings, said, []))
+    return ratings if train_kind("video", clips, None, "").serves else None
+
+
 def clopper_pearson(hits: int, count: int) -> tuple[float, float]:
     """The 95% interval of a share."""
     from scipy.stats import beta
@@ -97,12 +74,13 @@ def main() -> None:
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--rule", action="store_true", help="a whole training after --ratings ratings, once")
     arguments = parser.parse_args()
     learners, seeds = tuple(arguments.learners.split(",")), range(arguments.histories)
     print("| history | ever served | 95% interval | when |\n|---|---|---|---|")
     with ProcessPoolExecutor(arguments.workers, multiprocessing.get_context("spawn")) as pool:
         for kind in arguments.kinds.split(","):
-            one = partial(served_at, kind, arguments.ratings, learners)
+            one = partial(serves_at if arguments.rule else served_at, kind, arguments.ratings, learners)
             found = list(pool.map(one, [arguments.first_seed + seed for seed in seeds], chunksize=4))
             times = sorted(at for at in found if at is not None)
             low, high = clopper_pearson(len(times), len(found))

@@ -46,10 +46,13 @@ class Server:
         self.folder, self.port = folder, 0
         self.start()
 
-    def start(self) -> None:
+    def command(self) -> list[str]:
+        """The command that starts it."""
         command = [sys.executable, "-m", "cliplab", "studio", str(self.folder), "--labels", "ad,content"]
-        command += ["--annotator", "ann", "--port", str(self.port), "--json"]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        return [*command, "--annotator", "ann", "--port", str(self.port), "--json"]
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command(), stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         self.url = json.loads(self.process.stdout.readline())["url"]
         self.port = int(self.url.rstrip("/").rsplit(":", 1)[1])

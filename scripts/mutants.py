@@ -159,6 +159,7 @@ MODULES = {
     ),
     **_together("cliplab/clips", "choosing consensus feature_table learners ranking rating_training", "ratings"),
     **_together("cliplab/clips", "listing manager rating_rows ratings triggers", "clips_bounds", "manager"),
+    **_together("cliplab/clips", "clip_reader clip_rows tag_rows", "manager"),
     **_together("cliplab/clips", "rating_files records", "clips_bounds", "rating_files"),
     **_together("cliplab/clips", "rating_ab", "rating_ab"),
     **_together(DETECT, "break_decoder break_evidence break_lattice break_words", "break_decoder"),

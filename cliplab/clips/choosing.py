@@ -6,6 +6,7 @@ shows how well people agree with themselves.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,7 +26,7 @@ Float64Array = npt.NDArray[np.float64]
 Reason = Literal["informative", "likely best", "random", "again"]
 
 _POOL = 256  # clips that are looked at: more would cost time and change little
-_KNOWN = 400  # rated clips that the others are compared with
+_KNOWN = 300  # rated clips that the others are compared with
 _AGAIN = 0.05
 _INFORMATIVE, _BEST = 0.5, 0.25
 _NOISE = 0.3  # variance of a rating in units of the kernel's
@@ -81,7 +82,8 @@ def next_to_rate(
     for row in again[:repeated]:
         reasons[row.id] = "again"
     wanted = min(limit - len(reasons), len(pool))
-    predicted = _predicted(trainer, pool)
+    features = {row.id: _features(row) for row in [*pool, *known]}  # each is read once
+    predicted = _predicted(trainer, pool, features)
     for place in _likely_best(predicted, round(_BEST * wanted)):
         reasons[pool[place].id] = "likely best"
     for place in rng.permutation(len(pool)):
@@ -90,7 +92,7 @@ def next_to_rate(
         reasons.setdefault(pool[place].id, "random")
     left = [place for place in range(len(pool)) if pool[place].id not in reasons]
     missing = wanted - sum(reason != "again" for reason in reasons.values())
-    for place in _most_informative(pool, known, left, missing):
+    for place in _most_informative(pool, known, left, missing, features):
         reasons[pool[place].id] = "informative"
     scores = {row.id: score for row, score in zip(pool, predicted, strict=True)}
     ids = [list(reasons)[place] for place in rng.permutation(len(reasons))]
@@ -114,7 +116,7 @@ def next_pairs(
         every = rng.permutation(np.array(connection.execute(sa.select(CLIPS.c.id)).scalars().all(), np.int64))
         columns = (CLIPS.c.id, CLIPS.c.clip_type, CLIPS.c.features)
         rows = list(connection.execute(sa.select(*columns).where(CLIPS.c.id.in_(every[:_POOL].tolist()))))
-    scores = _predicted(trainer, rows)
+    scores = _predicted(trainer, rows, {row.id: _features(row) for row in rows})
     pairs: list[tuple[int, int]] = []
     for kind in sorted({row.clip_type for row in rows}):
         own = [place for place in rng.permutation(len(rows)) if rows[place].clip_type == kind]
@@ -169,11 +171,13 @@ def _features(row: Any) -> dict[str, Any]:
         return {}  # a clip without readable features can still be rated
 
 
-def _predicted(trainer: RatingBasedTrainer, pool: list[Any]) -> list[float | None]:
+def _predicted(
+    trainer: RatingBasedTrainer, pool: list[Any], features: Mapping[int, Mapping[str, Any]]
+) -> list[float | None]:
     scores: list[float | None] = [None] * len(pool)
     for kind, model in trainer.models().items():
         own = [place for place, row in enumerate(pool) if row.clip_type == kind]
-        for place, score in zip(own, model.predict([_features(pool[place]) for place in own]), strict=True):
+        for place, score in zip(own, model.predict([features[pool[place].id] for place in own]), strict=True):
             scores[place] = float(score)
     return scores
 
@@ -183,12 +187,17 @@ def _likely_best(predicted: list[float | None], count: int) -> list[int]:
     return [place for _, place in sorted(known, reverse=True)[:count]]
 
 
-def _most_informative(pool: list[Any], known: list[Any], left: list[int], count: int) -> list[int]:
+def _most_informative(
+    pool: list[Any],
+    known: list[Any],
+    left: list[int],
+    count: int,
+    features: Mapping[int, Mapping[str, Any]],
+) -> list[int]:
     """Places in the pool that a Gaussian process is least sure of, one after the other as if it knew those before."""
     if count <= 0 or not left:
         return []
-    features = [_features(row) for row in [*known, *(pool[place] for place in left)]]
-    table, rows = table_and_rows(features)
+    table, rows = table_and_rows([features[row.id] for row in [*known, *(pool[place] for place in left)]])
     if not table.names:
         return left[:count]
     kinds = np.array([row.clip_type for row in [*known, *(pool[place] for place in left)]])
@@ -196,7 +205,11 @@ def _most_informative(pool: list[Any], known: list[Any], left: list[int], count:
     likeness = np.exp(-squares / (2 * rows.shape[1])) * (kinds[:, None] == kinds[None])
     first = len(known)
     lower = np.linalg.cholesky(likeness[:first, :first] + _NOISE * np.eye(first)) if first else np.zeros((0, 0))
-    explained = np.linalg.solve(lower, likeness[:first, first:]) if first else np.zeros((0, len(left)))
+    explained = np.zeros((0, len(left)))
+    if first:
+        from scipy.linalg import solve_triangular
+
+        explained = solve_triangular(lower, likeness[:first, first:], lower=True, check_finite=False)
     unsure = 1.0 - (explained**2).sum(axis=0)
     chosen: list[int] = []
     for _ in range(min(count, len(left))):

@@ -40,7 +40,8 @@ class FeatureTable:
         Args:
             features: Values by name of N clips; others than those of ``names`` are ignored.
         """
-        return (self._raw(features) - self.usual) / self.spread
+        numbers = [{name: _numbers(values.get(name)) for name in self.names} for values in features]
+        return (self._raw(numbers) - self.usual) / self.spread
 
     def columns(self, name: str) -> slice:
         """The columns of a feature.
@@ -51,15 +52,20 @@ class FeatureTable:
         first = sum(self.widths[: self.names.index(name)])
         return slice(first, first + self.widths[self.names.index(name)])
 
-    def _raw(self, features: Sequence[Mapping[str, Any]]) -> Float64Array:
-        rows = np.tile(self.usual, (len(features), 1))
-        first = 0
-        for name, width in zip(self.names, self.widths, strict=True):
-            for row, values in enumerate(features):
-                numbers = _numbers(values.get(name))
-                if numbers is not None and len(numbers) == width:
-                    rows[row, first : first + width] = numbers
-            first += width
+    def _raw(self, numbers: Sequence[Mapping[str, float | list[float] | None]]) -> Float64Array:
+        """Rows of what ``_numbers`` found by name; usual values where it is missing or of another width."""
+        rows = np.tile(self.usual, (len(numbers), 1))
+        starts = np.cumsum([0, *self.widths])[:-1]
+        single = [name for name, width in zip(self.names, self.widths, strict=True) if width == 1]
+        if single and len(numbers):  # nearly all of them, so they are taken as one array
+            found = [[one if type(one := values.get(name)) is float else None for name in single] for values in numbers]
+            block, places = np.array(found, np.float64), starts[np.array(self.widths) == 1]
+            rows[:, places] = np.where(np.isnan(block), rows[:, places], block)
+        for name, width, first in zip(self.names, self.widths, starts.tolist(), strict=True):
+            for row, values in enumerate(numbers if width > 1 else ()):
+                several = values.get(name)
+                if isinstance(several, list) and len(several) == width:
+                    rows[row, first : first + width] = several
         return rows
 
 
@@ -79,21 +85,20 @@ def table_and_rows(features: Sequence[Mapping[str, Any]]) -> tuple[FeatureTable,
         features: Values by name of N clips.
     """
     widths: dict[str, dict[int, int]] = {}
-    for values in features:
-        for name, value in values.items():
-            if name == VERSION_KEY:
-                continue
-            numbers = _numbers(value)
-            if numbers is not None:
+    parsed = [{name: _numbers(value) for name, value in values.items() if name != VERSION_KEY} for values in features]
+    for numbers in parsed:
+        for name, found in numbers.items():
+            if found is not None:
                 counts = widths.setdefault(name, {})
-                counts[len(numbers)] = counts.get(len(numbers), 0) + 1
+                width = len(found) if isinstance(found, list) else 1
+                counts[width] = counts.get(width, 0) + 1
     chosen = {name: max((count, width) for width, count in counts.items())[1] for name, counts in widths.items()}
     names = [name for name in sorted(chosen) if widths[name][chosen[name]] >= max(1.0, _FEWEST_SHARE * len(features))]
     while sum(chosen[name] for name in names) > _MOST_COLUMNS:
         names.remove(max(names, key=lambda name: chosen[name]))
     total = sum(chosen[name] for name in names)
     bare = FeatureTable(tuple(names), tuple(chosen[name] for name in names), np.full(total, np.nan), np.ones(total))
-    raw = bare._raw(features)
+    raw = bare._raw(parsed)
     usual = np.nanmedian(raw, axis=0) if len(features) else np.zeros(total)
     spread = np.nan_to_num(np.nanstd(raw, axis=0)) if len(features) else np.ones(total)
     spread = np.where(spread > 1e-9 * np.abs(usual) + 1e-12, spread, 1.0)
@@ -101,10 +106,10 @@ def table_and_rows(features: Sequence[Mapping[str, Any]]) -> tuple[FeatureTable,
     return FeatureTable(bare.names, bare.widths, usual, spread), np.asarray(rows, np.float64)
 
 
-def _numbers(value: Any) -> list[float] | None:
-    """A number or a flat list of finite numbers; None for anything else."""
+def _numbers(value: Any) -> float | list[float] | None:
+    """A finite number, or a flat list of two or more; None for anything else."""
     if type(value) is float:  # nearly all of them
-        return [value] if math.isfinite(value) else None
+        return value if math.isfinite(value) else None
     values = value if isinstance(value, list) else [value]
     if not values or not all(isinstance(item, (int, float)) for item in values):
         return None
@@ -112,4 +117,6 @@ def _numbers(value: Any) -> list[float] | None:
         numbers = [float(item) for item in values]
     except OverflowError:  # a whole number of more than 308 digits
         return None
-    return numbers if all(map(math.isfinite, numbers)) else None
+    if not all(map(math.isfinite, numbers)):
+        return None
+    return numbers if len(numbers) > 1 else numbers[0]

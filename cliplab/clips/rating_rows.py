@@ -23,6 +23,7 @@ def store_rating(
     confidence: float | None = None,
     client: str | None = None,
     sequence: int | None = None,
+    created_at: str | None = None,
 ) -> bool:
     """Store a rating; see ``ClipManager.rate_clip``.
 
@@ -34,6 +35,7 @@ def store_rating(
         confidence: How sure the rater is, above 0 and up to 1.
         client: With ``sequence``, names the request.
         sequence: The request's number.
+        created_at: Of the clip that the rater saw; None: whichever clip has the id now.
 
     Returns:
         True; False where this request was stored before.
@@ -54,7 +56,7 @@ def store_rating(
     with database.writing() as connection:
         if _was_sent(connection, RATINGS, client, sequence):
             return False
-        require_clip(connection, clip_id)
+        require_clip(connection, clip_id, created_at)
         connection.execute(sa.insert(RATINGS).values(**values))
         _write_back(connection, clip_id)
     return True
@@ -67,6 +69,7 @@ def store_comparison(
     rater: str,
     client: str | None = None,
     sequence: int | None = None,
+    created_at: tuple[str | None, str | None] = (None, None),
 ) -> bool:
     """Store that one clip is better than another; see ``ClipManager.compare_clips``.
 
@@ -77,6 +80,7 @@ def store_comparison(
         rater: Who says so.
         client: As for ``store_rating``.
         sequence: As for ``store_rating``.
+        created_at: Of the better and the worse clip, as for ``store_rating``.
 
     Returns:
         As ``store_rating``.
@@ -90,8 +94,8 @@ def store_comparison(
     with database.writing() as connection:
         if _was_sent(connection, COMPARISONS, client, sequence):
             return False
-        for clip_id in (better_id, worse_id):
-            require_clip(connection, clip_id)
+        for clip_id, seen in zip((better_id, worse_id), created_at, strict=True):
+            require_clip(connection, clip_id, seen)
         connection.execute(sa.insert(COMPARISONS).values(**values, client=client, sequence=sequence))
     return True
 
@@ -129,19 +133,25 @@ def unknown_clip(clip_id: Any) -> UnknownClipError:
     return UnknownClipError(f"clip {clip_id!r} is not in the database. cliplab clips list shows those that are")
 
 
-def require_clip(connection: Connection, clip_id: Any) -> None:
-    """Check that a clip exists.
+def require_clip(connection: Connection, clip_id: Any, created_at: str | None = None) -> None:
+    """Check that a clip exists, and that it is the one that somebody saw.
 
     Args:
         connection: A connection to the database.
         clip_id: What was given.
+        created_at: Of the clip that was seen; None: not known. SQLite gives the id of a removed clip to a new one.
 
     Raises:
-        ClipError: There is no such clip.
+        UnknownClipError: There is no such clip, or another one has its id now.
     """
     known = isinstance(clip_id, int) and not isinstance(clip_id, bool) and 0 < clip_id < 2**63
-    if not known or connection.execute(sa.select(CLIPS.c.id).where(CLIPS.c.id == clip_id)).first() is None:
+    row = known and connection.execute(sa.select(CLIPS.c.created_at).where(CLIPS.c.id == clip_id)).first()
+    if not row:
         raise unknown_clip(clip_id)
+    if created_at is not None and created_at != row.created_at:
+        raise UnknownClipError(
+            f"clip {clip_id} was removed, and another clip has its number now. Nothing was stored: load the clips again"
+        )
 
 
 def _was_sent(connection: Connection, table: sa.Table, client: str | None, sequence: int | None) -> bool:

@@ -102,6 +102,22 @@ def request_key(body: Mapping[str, Any]) -> tuple[str, int]:
     return client, sequence
 
 
+def seen_at(body: Mapping[str, Any], name: str) -> str | None:
+    """When the clip of a request was created, as its page knows it; None where the page did not say.
+
+    Args:
+        body: Of the request.
+        name: The key.
+
+    Raises:
+        RequestError: 400, the value is not text.
+    """
+    value = body.get(name)
+    if value is not None and not isinstance(value, str):
+        raise RequestError(400, f"{name} must be the clip's created_at, got {value!r:.40}")
+    return value
+
+
 def clip_file(studio: Studio, clip_id: int) -> tuple[Path, str]:
     """The file of a clip and its name; files outside the studio's folder are refused.
 

@@ -26,7 +26,7 @@ class Candidate:
         end: Where it ends.
         peak: The moment that was found.
         kind: "audio" or "video": which of both found it.
-        event: What the peak is: cheer, speech, bang, motion, flash, cuts or chat.
+        event: What the peak is: cheer, speech, bang, motion, flash, cuts, scene or chat.
         score: 0..1: that of stage 1, or what a later stage made of it.
         cues: How strong each cue is at the peak, 0..1 each.
         stage1: The score of stage 1.

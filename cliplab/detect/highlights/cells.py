@@ -9,7 +9,7 @@ from adapters.records import Float32Array
 CELL_SECONDS = 0.1
 # What is measured in each cell. NaN: unknown, as where a source has no sound.
 AUDIO = ("level", "onset", "flux", "crowd", "speech")
-VIDEO = ("motion", "effort", "cut", "flash")
+VIDEO = ("motion", "effort", "cut", "flash", "novelty")
 ROWS = (*AUDIO, *VIDEO, "chat")
 KEPT_SECONDS = 900.0
 

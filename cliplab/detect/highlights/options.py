@@ -20,6 +20,7 @@ BEFORE_SHARES: dict[str, float] = {
     "motion": 0.5,
     "flash": 0.5,
     "cuts": 0.5,
+    "scene": 0.5,
     "chat": 0.7,
 }
 Frames = Literal["auto", "reference", "key"]

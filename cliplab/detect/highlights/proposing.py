@@ -30,6 +30,7 @@ _LEAST_SPREAD = {  # of each cue, so that a hiss or a still picture has no peaks
     "effort": 0.20,
     "cuts": 0.04,
     "flash": 0.03,
+    "novelty": 0.04,
     "chat": 0.35,
 }
 # (name, weight in its evidence, z below which it counts nothing, z over which it counts 63% of all)
@@ -45,6 +46,7 @@ _VIDEO_CUES = (
     ("effort", 0.35, 1.0, 3.0),
     ("cuts", 0.25, 1.5, 4.0),
     ("flash", 0.40, 1.0, 4.0),
+    ("novelty", 0.65, 1.0, 3.0),
 )
 _CHAT_CUES = (("chat", 0.6, 1.5, 3.0),)
 _EVENTS = {
@@ -57,6 +59,7 @@ _EVENTS = {
     "effort": "motion",
     "cuts": "cuts",
     "flash": "flash",
+    "novelty": "scene",
     "chat": "chat",
 }
 _OTHER_SHARE = 0.6  # of the weaker of sound and picture
@@ -152,6 +155,7 @@ def _smoothed(rows: Float32Array) -> dict[str, Float32Array]:
         "effort": _mean(column["effort"], 1.2),
         "cuts": _mean(column["cut"], 5.0),
         "flash": _most(column["flash"], 0.4),
+        "novelty": _mean(column["novelty"], 2.0),
         "chat": _mean(column["chat"], 4.0),
     }
 

@@ -56,6 +56,7 @@ class Pass:
         notes: What is missing or was damaged.
         heard: Whether any sound was decoded.
         seen: Whether any picture was.
+        missing: What was missing in a container, so that it is said once: "sound", "picture".
         sound: The decoder of the sound, for the container that continues the present one.
     """
 
@@ -67,6 +68,7 @@ class Pass:
     notes: list[str] = field(default_factory=list)
     heard: bool = False
     seen: bool = False
+    missing: set[str] = field(default_factory=set)
     sound: _Sound | None = None
 
     def __post_init__(self) -> None:
@@ -77,6 +79,14 @@ class Pass:
         """Keep a note once; of a stream that never ends, the first thousand."""
         if len(self.notes) < _MOST_NOTES and text not in self.notes:
             self.notes.append(text)
+
+    def note_missing(self, what: str, had: bool, text: str) -> None:
+        """Keep a note of sound or picture that is not there; where it was there before, with the moment, once."""
+        if not had:
+            self.note(text)
+        elif what not in self.missing:
+            self.note(f"{text} from {self.end_seconds:.0f} s on")
+        self.missing.add(what)
 
 
 class ContainerReader:
@@ -292,7 +302,8 @@ def _signature(stream: Any) -> tuple[Any, ...]:
 def _video(container: Any, found: Pass, source: str) -> Any:
     """The stream of pictures with its decoder set to what matters; None where there is none."""
     if not any(stream.codec_context is not None for stream in video_streams(container)):
-        found.note("there is no picture that can be decoded: motion, cuts and flashes are unknown")
+        said = "there is no picture that can be decoded: motion, cuts and flashes are unknown"
+        found.note_missing("picture", found.seen, said)
         return None
     stream: Any = choose_stream(container, source, None)
     context = stream.codec_context
@@ -314,7 +325,7 @@ def _audio(container: Any, found: Pass, source: str) -> Any:
         count = "no sound stream" if not streams else f"sound streams 0 to {len(streams) - 1}"
         raise ConfigError(f"{source}: has {count}; got audio_stream {wanted}. Choose one that it has")
     if not streams:
-        found.note("there is no sound: level, onsets, crowd and speech are unknown")
+        found.note_missing("sound", found.heard, "there is no sound: level, onsets, crowd and speech are unknown")
         return None
     stream = streams[wanted] if wanted is not None else container.streams.best("audio") or streams[0]
     if stream.codec_context is None:

@@ -1,4 +1,4 @@
-"""Cues of pictures: motion, shot cuts, flashes, and how many bytes a codec spent on what changes."""
+"""Cues of pictures: motion, shot cuts, flashes, what looks new, and the bytes that a codec spent on what changes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ _CUT_MOVED, _CUT_RECOLORED = 0.08, 0.25  # of a cut: mean difference of brightne
 _FLASH_RISE = 0.12  # of the mean brightness, from one picture to the next and back within the time below
 _FLASH_SECONDS = 0.7
 _NEAR_SECONDS = 1.0  # pictures further apart say nothing of motion
+# What looks new: the brightness of a picture is unlike that of all the minutes before but the last seconds.
+_LOOK_SECONDS = 0.5  # from one picture that is compared and remembered to the next
+_REMEMBERED_SECONDS, _JUST_NOW_SECONDS = 300.0, 8.0
+_LEAST_REMEMBERED_SECONDS = 20.0
+_DRIFT = 0.12  # Hellinger distance that changing light makes; inserted scenes had 0.2 to 0.6, a usual picture 0.05
 _USUAL_SECONDS = 0.08  # between two reference frames; a difference over another time is scaled to it
 # Formats whose first plane is the brightness in 8 bits; it is read as it lies in memory.
 _BRIGHTNESS_FIRST = {
@@ -39,6 +44,9 @@ class Watching:
         self._before: tuple[float, Float32Array, Float32Array, float] | None = None
         self._risen: tuple[float, float, float] | None = None  # (seconds, brightness before, bright share) of a flash
         self._usual_moved = 0.02
+        self._looks = np.zeros((round(_REMEMBERED_SECONDS / _LOOK_SECONDS), _BINS), np.float32)
+        self._looked = np.full(len(self._looks), -np.inf)  # when each was seen
+        self._look = 0  # how many were remembered
 
     def restart(self) -> None:
         """Forget the picture before: the next one is of another stream."""
@@ -54,6 +62,7 @@ class Watching:
         thumb = picture.astype(np.float32) / np.float32(255)
         counts = np.bincount(picture.reshape(-1) >> 3, minlength=_BINS).astype(np.float32) / np.float32(picture.size)
         mean = float(thumb.mean())
+        self._put_novelty(seconds, counts)
         before, self._before = self._before, (seconds, thumb, counts, mean)
         if before is None or seconds <= before[0]:
             return
@@ -80,6 +89,22 @@ class Watching:
             size: Its bytes.
         """
         self._put("effort", seconds, float(np.log1p(size)))
+
+    def _put_novelty(self, seconds: float, counts: Float32Array) -> None:
+        """Compare a picture with those of the minutes before, and remember it."""
+        last = self._looked[(self._look - 1) % len(self._looked)]
+        if seconds < last + _LOOK_SECONDS:
+            return
+        look = np.sqrt(counts)
+        known = (self._looked <= seconds - _JUST_NOW_SECONDS) & (self._looked >= seconds - _REMEMBERED_SECONDS)
+        if known.sum() * _LOOK_SECONDS >= _LEAST_REMEMBERED_SECONDS:
+            # The Hellinger distance to the picture that is most alike.
+            alike = float((self._looks[known] @ look).max())
+            distance = float(np.sqrt(max(1.0 - alike, 0.0)))
+            self._put("novelty", seconds, max(distance - _DRIFT, 0.0))
+        place = self._look % len(self._looks)
+        self._looks[place], self._looked[place] = look, seconds
+        self._look += 1
 
     def _flash(self, seconds: float, before: float, mean: float) -> float:
         """How strong a flash is that ends with this picture, 0..1; 0 where none does."""

@@ -12,7 +12,7 @@ from starlette.routing import Route
 from adapters.hosts.http_server.errors import json_response
 from cliplab.studio.context import Page, Studio, shown, shown_place
 from cliplab.studio.pages import json_body, render, studio_of
-from cliplab.studio.rated_clips import clips_of, refusing, request_key, why_no_clips
+from cliplab.studio.rated_clips import clips_of, refusing, request_key, seen_at, why_no_clips
 
 _PAIRS = 10
 
@@ -51,11 +51,17 @@ async def compare(request: Request) -> Response:
     body = await json_body(request, ("better", "worse", "rater", "client", "sequence"))
     manager, _ = clips_of(studio_of(request))
     client, sequence = request_key(body)
+    created_at = seen_at(body, "better_created_at"), seen_at(body, "worse_created_at")
 
     def store() -> dict[str, Any]:
         with refusing():
             stored = manager.compare_clips(
-                body["better"], body["worse"], rater=body["rater"], client=client, sequence=sequence
+                body["better"],
+                body["worse"],
+                rater=body["rater"],
+                client=client,
+                sequence=sequence,
+                created_at=created_at,
             )
             return {"stored": stored}
 

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from adapters.hosts.http_server.errors import RequestError, json_response
 from cliplab.studio.context import Page, Studio, shown, shown_place
 from cliplab.studio.pages import json_body, render, studio_of
-from cliplab.studio.rated_clips import clip_file, clips_of, refusing, request_key, why_no_clips
+from cliplab.studio.rated_clips import clip_file, clips_of, refusing, request_key, seen_at, why_no_clips
 from cliplab.studio.security import audit
 
 PAGE = Page(path="/rate", title="Rate", order=50, available=why_no_clips)
@@ -66,6 +66,7 @@ async def rate(request: Request) -> Response:
     body = await json_body(request, ("clip", "stars", "rater", "client", "sequence"))
     manager, _ = clips_of(studio_of(request))
     client, sequence = request_key(body)
+    created_at = seen_at(body, "created_at")
 
     def store() -> bool:
         with refusing():
@@ -76,6 +77,7 @@ async def rate(request: Request) -> Response:
                 confidence=body.get("confidence"),
                 client=client,
                 sequence=sequence,
+                created_at=created_at,
             )
 
     stored = await run_in_threadpool(store)

@@ -29,7 +29,9 @@ function answer(better) {
   if (!pairs.length) return;
   const pair = pairs.shift();
   if (better !== null) {
-    keep("/compare", { better: pair[better].id, worse: pair[1 - better].id, rater: annotatorName() ?? "local" });
+    const [best, other] = [pair[better], pair[1 - better]];
+    const seen = { better_created_at: best.created_at, worse_created_at: other.created_at };
+    keep("/compare", { better: best.id, worse: other.id, ...seen, rater: annotatorName() ?? "local" });
     say(`${pair[better].filename} is better than ${pair[1 - better].filename}`);
   }
   next();

@@ -73,7 +73,7 @@ function rate(stars) {
   if (!clip) return say("Load clips first.", { bad: true });
   given.push({ at: place, before: clip.stars ?? null });
   clip.stars = stars;
-  keep("/rate", { clip: clip.id, stars, rater: $("rater").value });
+  keep("/rate", { clip: clip.id, created_at: clip.created_at, stars, rater: $("rater").value });
   say(`${clip.filename}: ${stars}, ${words[stars]}`);
   if (place + 1 < clips.length) show(place + 1);
   else show(place);
@@ -84,7 +84,7 @@ function undo() {
   if (!last) return say("There is nothing to undo.");
   const clip = clips[last.at];
   clip.stars = last.before;
-  keep("/rate", { clip: clip.id, stars: last.before, rater: $("rater").value });
+  keep("/rate", { clip: clip.id, created_at: clip.created_at, stars: last.before, rater: $("rater").value });
   say(`${clip.filename}: ${last.before ? `${last.before}, ${words[last.before]}` : "rating removed"}`);
   show(last.at);
 }

@@ -132,6 +132,27 @@ def test_a_clip_that_is_gone_or_no_video_is_named(served: tuple[TestClient, Any,
     assert client.get("/rate/next?limit=x").status_code == 400
 
 
+def test_what_was_said_of_a_removed_clip_does_not_go_to_another_one(served: tuple[TestClient, Any, Path]) -> None:
+    client, _, folder = served
+    seen = {clip["id"]: clip["created_at"] for clip in client.get("/rate/next?limit=12").json()["clips"]}
+    with ClipManager(folder / "clips.db") as manager:
+        with manager.database.writing() as connection:
+            connection.exec_driver_sql("DELETE FROM clips WHERE id = 12")
+        again = manager.register_clip("output_clips/other.mp4", 0.0, 1.0, 0.5, "video", {})
+    assert again == 12, "SQLite gives the number of the removed clip to the next one"
+    answer = client.post("/rate", json=rating(12, 5, created_at=seen[12]))
+    assert answer.status_code == 404
+    assert "clip 12 was removed" in answer.json()["error"]
+    assert client.post("/rate", json=rating(1, 5, created_at=seen[1])).json()["stored"]
+    assert client.post("/rate", json=rating(12, 5, created_at=7)).status_code == 400
+    body = {"better": 12, "worse": 1, "rater": "ann", "client": "tab", "sequence": 9}
+    assert client.post("/compare", json={**body, "better_created_at": seen[12]}).status_code == 404
+    times = {"better_created_at": seen[2], "worse_created_at": seen[1]}
+    assert client.post("/compare", json={**body, "better": 2, **times}).json() == {"stored": True}
+    with ClipManager(folder / "clips.db") as manager:
+        assert manager.get_clip(12).rating is None
+
+
 def test_without_clips_the_page_says_how_to_get_some(tmp_path: Path) -> None:
     with open_studio(StudioOptions(tmp_path)) as studio:
         client = TestClient(make_app(studio), base_url="http://127.0.0.1:8080")
