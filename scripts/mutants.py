@@ -159,7 +159,7 @@ MODULES = {
         f"{DETECT}/highlights/{name}.py": (f"{DETECT}/test_finding_highlights.py",)
         for name in ("candidates", "cells", "edges", "hearing", "proposing", "watching")
     },
-    **_together(f"{DETECT}/highlights", "job_folders", "job_folders"),
+    f"{DETECT}/highlights/job_folders.py": (f"{DETECT}/test_job_folders.py",),
     **_together("cliplab/datasets", "advise_alike advise_figures advise_labels advise_words", "advise_analysis"),
     **_together("cliplab/models", "comparison_choice", "comparison_choice"),
     **_together("cliplab/models", "accuracy_drop", "accuracy_drop"),
