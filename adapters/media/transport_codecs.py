@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from adapters.errors import MediaError
+from adapters.records import UInt8Array
 from adapters.system import open_regular_file
 
 _SYNC, _CHUNK_PACKETS, _MOST_BYTES = 0x47, 1 << 16, 8 << 30
@@ -23,8 +23,6 @@ _VIDEO = {
     0x01: "MPEG-1", 0x02: "MPEG-2", 0x10: "MPEG-4", 0x1B: "H.264", 0x20: "H.264", 0x21: "JPEG 2000", 0x24: "H.265",
     0x33: "H.266", 0x42: "AVS", 0xD2: "AVS2", 0xD4: "AVS3", 0xEA: "VC-1",
 }  # fmt: skip
-
-Packets = npt.NDArray[np.uint8]
 
 
 def codec_change(path: str | Path) -> str | None:
@@ -45,8 +43,8 @@ def codec_change(path: str | Path) -> str | None:
     return next((" to ".join(codecs[:4]) for codecs in found.values() if len(codecs) > 1), None)
 
 
-def _chunks(path: str | Path) -> Iterator[Packets]:
-    """Packets of 188 bytes, uint8 [N, 188]."""
+def _chunks(path: str | Path) -> Iterator[UInt8Array]:
+    """UInt8Array of 188 bytes, uint8 [N, 188]."""
     with open_regular_file(path, MediaError) as file:
         head = np.frombuffer(file.read(204 * 8), np.uint8)
         size, start = next(
@@ -62,11 +60,11 @@ def _chunks(path: str | Path) -> Iterator[Packets]:
             yield data[: count * size].reshape(count, size)[:, start : start + 188]
 
 
-def _are_in_step(head: Packets, size: int, start: int) -> bool:
+def _are_in_step(head: UInt8Array, size: int, start: int) -> bool:
     return bool((head[start::size][:5] == _SYNC).all())
 
 
-def _video_codecs(packets: Packets) -> Iterator[tuple[int, str]]:
+def _video_codecs(packets: UInt8Array) -> Iterator[tuple[int, str]]:
     """The packet number of each program map table and the codec of its first video stream, in the order of the file."""
     numbers = (packets[:, 1].astype(np.int32) & 0x1F) << 8 | packets[:, 2]
     begins = (packets[:, 1] & 0x40) > 0
