@@ -11,7 +11,7 @@ DEFAULT_RATE = 30.0  # frames per second, where nothing says at which rate the p
 
 
 def frames_of_folder(folder: Path, rate: float | None) -> PreparedFrames | None:
-    """The JPEG pictures of a folder in the order of their names; None where it is not a folder or has none.
+    """The JPEG pictures of a folder in the order of their names; None where the path is not a folder or holds none.
 
     Args:
         folder: The folder.

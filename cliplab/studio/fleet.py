@@ -83,7 +83,10 @@ def why_no_fleet(studio: Studio) -> str | None:
     Args:
         studio: The studio.
     """
-    how = "Start the studio with --registry DIR, or set CLIPLAB_REGISTRY (docs/registry.md)."
+    how = (
+        "Create one with cliplab registry init --registry DIR, and start the studio with --registry DIR or with "
+        "CLIPLAB_REGISTRY set (docs/registry.md)."
+    )
     try:
         with opened(studio):
             return None
@@ -96,12 +99,14 @@ def why_no_fleet(studio: Studio) -> str | None:
 def reason_of(error: AdapterError) -> str:
     """Why a registry cannot be read, without a final full stop and without the folders above it.
 
-    Where folders are on this machine is not for those who open the studio from another one.
+    Where folders are on this machine is not for those who open the studio from another one, and a command that names
+    one without its folders could not be run.
 
     Args:
         error: What ``opened`` raised.
     """
-    return re.sub(r"(/[^/\s:]+)+(?=/[^/\s:]+)", "…", str(error)).rstrip(".")
+    reason = str(error).partition(" Create it: ")[0]
+    return re.sub(r"(/[^/\s:]+)+(?=/[^/\s:]+)", "…", reason).rstrip(".")
 
 
 def read_summary(registry: Registry, now: float | None = None) -> dict[str, Any]:

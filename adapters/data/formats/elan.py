@@ -175,7 +175,10 @@ def export_elan(dataset: Dataset, path: str | Path) -> Path:
     name = xml_text(relative_path(videos[0], path.parent))
     lines = [
         '<?xml version="1.0" encoding="UTF-8"?>',
-        '<ANNOTATION_DOCUMENT AUTHOR="" DATE="1970-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0">',
+        '<ANNOTATION_DOCUMENT AUTHOR="" DATE="1970-01-01T00:00:00+00:00" FORMAT="3.0" VERSION="3.0" '
+        # The schema's place is not only for validation: readers such as pympi refuse files without it.
+        'xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+        'xsi:noNamespaceSchemaLocation="http://www.mpi.nl/tools/elan/EAFv3.0.xsd">',
         '<HEADER MEDIA_FILE="" TIME_UNITS="milliseconds">',
         f'<MEDIA_DESCRIPTOR MEDIA_URL="{name}" MIME_TYPE="video/*" RELATIVE_MEDIA_URL="./{name}"/>',
         "</HEADER>",

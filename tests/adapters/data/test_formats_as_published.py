@@ -8,13 +8,14 @@ import os
 import tarfile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
 import pytest
 from command_line import cli
 
-from adapters.data import ReadOptions, read_dataset, read_intervals
+from adapters.data import Dataset, Example, ReadOptions, export_dataset, read_dataset, read_intervals
 from adapters.errors import DatasetError
 
 
@@ -107,6 +108,20 @@ def test_a_chapter_that_contains_others_is_said_to_be_left_out(tmp_path: Path) -
     found = read_intervals(tmp_path / "film.xml")
     assert [one.label for one in found.intervals] == ["Advert", "Part two"]
     assert any("other chapters" in note and "line 2" in note for note in found.notes)
+
+
+def test_an_elan_file_names_its_schema_as_readers_ask(tmp_path: Path) -> None:
+    examples = (
+        Example(tmp_path / "talk.mp4", ("laugh",), 1.0, 2.5),
+        Example(tmp_path / "talk.mp4", ("talk",), 4.0, 6.0),
+    )
+    written = export_dataset(Dataset(examples, ("laugh", "talk"), tmp_path), tmp_path / "talk.eaf", "elan")
+    root = ElementTree.parse(written).getroot()
+    schema = root.get("{http://www.w3.org/2001/XMLSchema-instance}noNamespaceSchemaLocation")
+    assert schema == "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+    elan = pytest.importorskip("pympi", reason="needs pip install pympi-ling").Elan.Eaf(str(written))
+    found = [one[:3] for tier in elan.get_tier_names() for one in elan.get_annotation_data_for_tier(tier)]
+    assert sorted(found) == [(1000, 2500, "laugh"), (4000, 6000, "talk")]
 
 
 def test_content_of_no_format_of_its_suffix_is_said_so(tmp_path: Path) -> None:

@@ -119,7 +119,8 @@ def test_evidence_is_drawn_on_the_scale_of_its_threshold() -> None:
 def test_without_a_registry_it_says_how_to_get_one(tmp_path: Path) -> None:
     with open_studio(StudioOptions(tmp_path, registry=tmp_path / "secret_place" / "none")) as studio:
         page = TestClient(make_app(studio), base_url="http://127.0.0.1:8080").get("/fleet").text
-    assert "--registry" in page
+    assert "cliplab registry init --registry DIR" in page
+    assert "--registry …" not in page
     assert "secret_place" not in page
     assert not (tmp_path / "secret_place").exists()
 
