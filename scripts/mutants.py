@@ -39,7 +39,10 @@ EVALUATION_TESTS = ("adapters/evaluation/test_evaluation_exact.py", "adapters/ev
 STORE_TESTS = ("cliplab/scan/test_scan_known.py", "cliplab/scan/test_scan_store.py")
 HTTP_TESTS = tuple(f"adapters/hosts/test_{name}.py" for name in ("http_request_limits", "http_host_bad", "http_host"))
 FOREIGN_TESTS = tuple(
-    f"adapters/data/test_{name}.py" for name in ("foreign_formats", "foreign_roundtrip", "interval_formats")
+    f"adapters/data/test_{name}.py"
+    for name in (
+        *("interval_fields", "foreign_times_and_names", "foreign_formats", "foreign_roundtrip", "interval_formats"),
+    )
 )
 FOREIGN_FORMATS = (
     "clip_lists",
@@ -96,10 +99,16 @@ MODULES = {
     **_together("adapters/media", "transport_codecs", "media_containers"),
     "adapters/media/claimed_length.py": ("cliplab/datasets/test_claimed_hours.py",),
     **_together("adapters/media", "references decoding_plan", "sparse_sampling"),
-    **_together("adapters/inference", "segments", "segments"),
+    **_together("adapters/media", "recognition stream_choice", "kinds_of_files"),
+    **_together("adapters/media", "mp4_tables", "box_tables"),
+    **_together("adapters/media", "packets", "packet_roles"),
+    **_together("adapters/inference", "segments", "prompts_and_scores", "segments"),
+    **_together("adapters/inference", "prompts stored_thresholds", "prompts_and_scores"),
     **_together("adapters/inference", "predict pipeline", "inference", "pipeline"),
     **_together("adapters/config", "checking migration", "config"),
-    **_together("adapters/bundle", "sealed_folder sealed_writer", "bundle_edges", "bundle"),
+    **_together("adapters/config", "label_file", "label_files"),
+    **_together("adapters/bundle", "sealed_folder sealed_writer", "seal_refusals", "bundle_edges", "bundle"),
+    **_together("adapters/data", "checks row_keys rows time_values video_paths", "row_fields", "dataset_meaning"),
     "adapters/data/frame_folders.py": ("adapters/data/test_formats_as_published.py",),
     "adapters/data/splits.py": ("adapters/data/test_splits_and_spellings.py", "adapters/data/test_dataset_split.py"),
     "adapters/data/formats/activitynet.py": FORMAT_TESTS,
@@ -110,7 +119,9 @@ MODULES = {
     "adapters/data/formats/jsonl.py": FORMAT_TESTS,
     "adapters/data/formats/labels_json.py": FORMAT_TESTS,
     "adapters/data/formats/video_entries.py": FORMAT_TESTS,
-    "adapters/data/formats/studio.py": ("adapters/data/test_studio_format.py",),
+    "adapters/data/formats/studio.py": (
+        *("adapters/data/test_agreed_spans.py", "adapters/data/test_studio_format.py"),
+    ),
     **{f"adapters/data/formats/{name}.py": FOREIGN_TESTS for name in FOREIGN_FORMATS},
     "adapters/evaluation/metrics.py": EVALUATION_TESTS,
     "adapters/evaluation/curves.py": EVALUATION_TESTS,
@@ -128,12 +139,21 @@ MODULES = {
     **_together("adapters/training", "training_data", "training_data"),
     "adapters/models/ensemble/voting.py": ("adapters/models/test_voting.py", "adapters/models/test_ensemble.py"),
     "adapters/models/ensemble/members.py": (
-        *("adapters/models/test_ensemble_edges.py", "adapters/models/test_ensemble.py"),
+        *("adapters/models/test_members_share.py", "adapters/models/test_ensemble_edges.py"),
+        "adapters/models/test_ensemble.py",
     ),
     **_together("adapters/litert", "graph_order", "graph_order"),
+    "adapters/models/tflite_classifier/adoption.py": ("adapters/models/test_adoption_choices.py",),
+    "adapters/models/prompt_pair/files.py": ("adapters/models/test_pair_folder.py",),
+    "adapters/models/keras_model/description.py": ("adapters/models/test_keras_description.py",),
+    **_together("adapters/litert", "trial", "trial_limits", "trial"),
+    **_together("adapters/litert", "dynamic_weights", "uneven_kernels", "litert_edit", "litert_quantize"),
     **_together("adapters/litert", "int8 observed", "litert_edit", "litert_quantize", "int8_choice"),
     "adapters/hosts/http_server/request_limits.py": HTTP_TESTS,
-    "movinet_adapter/weights/mapping.py": ("movinet_adapter/test_movinet_weights_mapping.py",),
+    "movinet_adapter/architecture.py": ("movinet_adapter/test_movinet_layers_and_names.py",),
+    "movinet_adapter/weights/mapping.py": (
+        *("movinet_adapter/test_movinet_layers_and_names.py", "movinet_adapter/test_movinet_weights_mapping.py"),
+    ),
     "adapters/inference/stream_ticks.py": ("movinet_adapter/test_movinet_ticks.py",),
     **_together("cliplab/library", "storage storage_cache", "storage_blocks"),
     "cliplab/library/settle.py": ("cliplab/scan/test_scan_known.py",),
