@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def repeated(source: Path, path: Path, times: int) -> Path:
-    """The packets of a recording, so many times."""
+    """The packets of a recording, repeated ``times`` times."""
     with av.open(str(path), "w") as target:
         with av.open(str(source)) as first:
             streams = [target.add_stream_from_template(each) for each in (*first.streams.video, *first.streams.audio)]

@@ -112,7 +112,7 @@ def by_row(seen: Observations) -> dict[str, Extents]:
         only = {"second_weights": {}, "edge_weights": {}, kind: {name: getattr(general, kind)[name]}}
         for word, profile in (("without", without), ("only", replace(general, **only))):
             found[f"{word} {name}"] = _decided(seen, profile)
-    # Black frames are of one colour too: either stands in for the other.
+    # Black frames are of one colour too: either replaces the other.
     dark = {**general.edge_weights, "black": 0.0, "uniform": 0.0}
     found["without black and uniform"] = _decided(seen, replace(general, edge_weights=dark))
     quiet = {**general.edge_weights, "silence": 0.0, "loudness_jump": 0.0}

@@ -1,13 +1,14 @@
 """Adverts that come again in a folder of recordings: how many of their seconds are known, and what else is claimed.
 
     python benchmarks/ads_repetition.py [--folders N] [--recordings N] [--minutes M] [--pool N] [--cache FILE.npz]
+                                        [--sound-only]
 
 Each folder is a week of one channel: recordings with two or three breaks whose adverts are drawn from one pool, so that
 some come again and some do not. The sound is evening.py's, at a loudness, a sample offset and an AAC bit rate of each
 recording's own, encoded and decoded. Of the picture the key frames are drawn, at a phase of each showing's own, with
 coding noise, and nothing is encoded. Programme is the footage of evening_pieces.py: its shots come again in every
 recording, and so does music under different adverts. Two ways: sound alone (a recording without picture hashes), and
-sound with picture.
+sound with picture. With --sound-only no picture is drawn.
 
 Seconds within 1.5 s of an advert's edges are left out, as in bench_ads.py. Prints a JSON line for each way, with 95%
 intervals over folders' recordings.
@@ -110,6 +111,13 @@ def pieces(count: int, cache: Path | None) -> tuple[list[Shown], list[Shown]]:
     return shots, [each for each in made if each.name.startswith("advert-")][:count]
 
 
+def unseen(count: int) -> tuple[list[Shown], list[Shown]]:
+    """Programme and adverts by their lengths alone, for sound without a picture."""
+    nothing = np.zeros((0, SIZE, SIZE), np.float32)
+    shots = [Shown(f"programme-{number}", 3.0 + number % 5, nothing) for number in range(60)]
+    return shots, [Shown(f"advert-{n}", advert_plan(SPLIT, n)[2], nothing) for n in range(count)]
+
+
 def lay_out(rng: Any, shots: list[Shown], ads: list[Shown], minutes: float) -> list[Shown]:
     """The pieces of one recording in order."""
     order, count = list(rng.permutation(len(ads))), int(rng.integers(2, 4))
@@ -173,7 +181,7 @@ def fingerprint(rng: Any, parts: list[Shown], wave: Any, picture: bool) -> Finge
     if picture:
         at, frames = 0.0, []
         for each in parts:
-            # A key frame at the cut, and then one per second from wherever the encoder stands.
+            # A key frame at the cut, and then one per second from a random phase on.
             for place in sorted({0, *range(int(rng.integers(PHASES)), len(each.pictures), PHASES)}):
                 grain = rng.normal(0, NOISE, (SIZE, SIZE)).astype(np.float32)
                 frames.append((at + place / PHASES, each.pictures[place] + grain))
@@ -204,7 +212,7 @@ def bench_folder(folder: int, shots: list[Shown], ads: list[Shown], options: Any
     names = [each.name for parts in made for each in parts if each.name.startswith("advert-")]
     again = {name for name in names if names.count(name) > 1}
     found: dict[str, list[tuple[Any, Any]]] = {}
-    for way in ("sound", "sound and picture"):
+    for way in ("sound",) if options.sound_only else ("sound", "sound and picture"):
         with tempfile.TemporaryDirectory() as place, RepetitionIndex(Path(place) / "index.sqlite") as index:
             for number, (parts, wave) in enumerate(zip(made, waves, strict=True)):
                 index.add(str(number), fingerprint(rng, parts, wave, way != "sound"))
@@ -231,9 +239,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--minutes", type=float, default=12.0)
     parser.add_argument("--pool", type=int, default=60, help="adverts that a channel shows")
     parser.add_argument("--first", type=int, default=0, help="number of the first folder, which is its seed")
+    parser.add_argument("--sound-only", action="store_true")
     parser.add_argument("--cache", type=Path)
     options = parser.parse_args(arguments)
-    shots, ads = pieces(options.pool, options.cache)
+    shots, ads = unseen(options.pool) if options.sound_only else pieces(options.pool, options.cache)
     found: dict[str, list[tuple[Any, Any]]] = {}
     for folder in range(options.first, options.first + options.folders):
         began = time.process_time()

@@ -113,9 +113,7 @@ def _woven(frames: Iterator[Picture], evening: dict[str, Any]) -> Iterator[Any]:
         for first, last, width in ((0, 576, 720), (576, 720, 720), (720, 864, 720)):  # Y, U and V lie one after another
             half = _lines(woven, first, last, width), _lines(after, first, last, width)
             half[0][1::2] = half[1][1::2]
-        frame = av.VideoFrame.from_ndarray(woven, "yuv420p")
-        frame.interlaced_frame = True  # upper field first is FFmpeg's default
-        yield frame
+        yield av.VideoFrame.from_ndarray(woven, "yuv420p")
         before = after
 
 

@@ -170,7 +170,7 @@ def resampled_interval(figure: float, drawn: FloatArray, groups: int, clips: flo
 
 
 def percentile_interval(drawn: FloatArray, groups: int) -> Interval | None:
-    """The 95% interval of a figure that is not a share, as seconds: the expanded percentile interval alone.
+    """The 95% interval of a figure that is not a share, such as seconds: the expanded percentile interval alone.
 
     Where no resample differs from another, as of zeros, both ends are that value: resampling does not know more.
 

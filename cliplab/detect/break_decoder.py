@@ -9,7 +9,7 @@ import numpy as np
 from adapters.records import Float64Array
 from cliplab.detect.adapting import second_opinion
 from cliplab.detect.break_evidence import Candidates, edge_evidence, find_candidates, second_evidence, usual_mark
-from cliplab.detect.break_lattice import Lattice, Posterior, best_path, build_lattice, posterior
+from cliplab.detect.break_lattice import Lattice, Posterior, best_path, build_lattice, end_places, posterior, row_blocks
 from cliplab.detect.break_profile import BreakProfile, read_break_profile
 from cliplab.detect.break_words import describe
 from cliplab.detect.observations import Observations
@@ -122,11 +122,13 @@ def _chain(
     explained = np.zeros(len(observations.cuts))
     usual = usual_mark(observations, profile, explained)
     middles = observations.times + observations.grid_seconds / 2
+    lattices = list[Lattice]()  # the present one alone: those of hours of recording are large
     for left in reversed(range(_ROUNDS)):
+        lattices.clear()
         total = sum(rows.values(), np.zeros(len(observations.times)))
         candidates = find_candidates(observations, profile, total, explained)
-        lattice = build_lattice(candidates, profile)
-        found = posterior(lattice)
+        lattices.append(build_lattice(candidates, profile))
+        found = posterior(lattices[0])
         near = np.stack([_on_at(candidates, found, observations.cuts + shift) for shift in (-0.5, 0.5)])
         explained = near.max(axis=0)
         before, usual = usual, usual_mark(observations, profile, explained)
@@ -136,7 +138,7 @@ def _chain(
         if not left or (abs(usual - before) < _SETTLED and changed < _SETTLED):  # all that a round changes
             break
         rows = again
-    return rows, candidates, lattice, found
+    return rows, candidates, lattices[0], found
 
 
 def _on_at(candidates: Candidates, found: Posterior, moments: Float64Array) -> Float64Array:
@@ -144,8 +146,8 @@ def _on_at(candidates: Candidates, found: Posterior, moments: Float64Array) -> F
     count, most = found.breaks.shape
     begins = found.breaks.sum(axis=1)
     ends = np.zeros(count)
-    index = np.minimum(np.arange(count)[:, None] + 1 + np.arange(most), count - 1)
-    np.add.at(ends, index, found.breaks)
+    for rows in row_blocks(count):
+        np.add.at(ends, end_places(rows, most, count), found.breaks[rows])
     on = np.cumsum(begins - ends)
     place = np.clip(np.searchsorted(candidates.times, moments, side="right") - 1, 0, count - 1)
     return np.asarray(np.clip(on[place], 0, 1))

@@ -9,6 +9,7 @@ that is an edge is explained by the chain and not by the rate of other cuts, so 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,7 @@ _STARTS_IN_BREAK = 0.15  # share of recordings that begin within a break, as of 
 # 0.55 from one second to the next and 0.25 over two: 2.6 seconds are worth one. Their weight has a part of it already.
 _SURENESS = 0.9
 _NEVER = -1e9
+_ROWS = 256  # of the lattice that are worked on together
 _HOPELESS = -12.0  # log score of a break below which it cannot be one; programme about it costs 7 more
 # The log of the normal distribution's upper tail, which numpy does not have.
 _DEVIATIONS = np.linspace(-6, 6, 241)
@@ -62,31 +64,71 @@ def build_lattice(candidates: Candidates, profile: BreakProfile) -> Lattice:
     times, count = candidates.times, len(candidates.times)
     reach = np.searchsorted(times, times + profile.max_break_seconds, side="right") - np.arange(count) - 1
     most = max(int(reach.max(initial=1)), 1)
-    ends = np.minimum(np.arange(count)[:, None] + 1 + np.arange(most), count - 1)
-    length = times[ends] - times[:, None]
-    # The density of adverts given the break's length: divided by that of any advert's end, one in 20 s.
-    free = _FREE_BREAK + _FREE_MINUTE * np.maximum(length / 60 - 1, 0)
-    scores = np.maximum(_tilings(candidates, profile, most) + math.log(_MEAN_ADVERT_SECONDS), free)
-    cut_off = ends == count - 1
-    # Where the recording begins or ends within an advert, its length is only a lower bound.
-    scores[0] = np.maximum(scores[0], log_normal_survival(length[0], *_FREE_ADVERT))
-    scores[cut_off] = np.maximum(scores[cut_off], log_normal_survival(length[cut_off], *_FREE_ADVERT))
-    scores += candidates.cumulative[ends] - candidates.cumulative[:, None]
     edge = candidates.edge - np.log(candidates.rate)
     edge[[0, -1]] = 0.0  # the recording's own ends are not edges of a break
-    scores += edge[ends] + edge[:, None]
-    evidence = scores.copy()
+    scores = _tilings(candidates, profile, most)
+    evidence = np.empty_like(scores)
+    for rows in row_blocks(count):
+        _score_rows(candidates, profile, rows, reach[rows], edge, scores[rows], evidence[rows])
+    return Lattice(scores, evidence, times, profile)
+
+
+def row_blocks(count: int) -> Iterator[slice]:
+    """The rows of a lattice some at a time, so that what is computed on the way takes little memory.
+
+    Args:
+        count: How many there are.
+    """
+    for first in range(0, count, _ROWS):
+        yield slice(first, min(first + _ROWS, count))
+
+
+def end_places(rows: slice, most: int, count: int) -> npt.NDArray[np.intp]:
+    """The candidate at which each break of some rows ends, [rows, most]; the last one where there is none.
+
+    Args:
+        rows: Of the lattice.
+        most: How many breaks a row has.
+        count: How many candidates there are.
+    """
+    return np.minimum(np.arange(rows.start, rows.stop)[:, None] + 1 + np.arange(most), count - 1)
+
+
+def _score_rows(
+    candidates: Candidates,
+    profile: BreakProfile,
+    rows: slice,
+    reach: npt.NDArray[np.intp],
+    edge: Float64Array,
+    scores: Float64Array,
+    evidence: Float64Array,
+) -> None:
+    """Complete some rows of scores, which hold those of rows of adverts, and of evidence, in place."""
+    times, count, most = candidates.times, len(candidates.times), scores.shape[1]
+    ends, begin = end_places(rows, most, count), rows.start == 0
+    length = times[ends] - times[rows, None]
+    # The density of adverts given the break's length: divided by that of any advert's end, one in 20 s.
+    free = _FREE_BREAK + _FREE_MINUTE * np.maximum(length / 60 - 1, 0)
+    scores[:] = np.maximum(scores + math.log(_MEAN_ADVERT_SECONDS), free)
+    cut_off = ends == count - 1
+    # Where the recording begins or ends within an advert, its length is only a lower bound.
+    if begin:
+        scores[0] = np.maximum(scores[0], log_normal_survival(length[0], *_FREE_ADVERT))
+    scores[cut_off] = np.maximum(scores[cut_off], log_normal_survival(length[cut_off], *_FREE_ADVERT))
+    scores += candidates.cumulative[ends] - candidates.cumulative[rows, None]
+    scores += edge[ends] + edge[rows, None]
+    evidence[:] = scores
     typical = (profile.typical_break_seconds, profile.break_spread)
     lasting = log_normal_density(length, *typical)
     lasting[cut_off] = log_normal_survival(length[cut_off], *typical)
-    # A break that was on at the beginning: the rest of its length, by renewal theory.
-    mean = profile.typical_break_seconds * math.exp(0.5 * profile.break_spread**2)
-    lasting[0] = log_normal_survival(length[0], *typical) - np.where(cut_off[0], 0.0, math.log(mean))
+    if begin:  # a break that was on at the beginning: the rest of its length, by renewal theory
+        mean = profile.typical_break_seconds * math.exp(0.5 * profile.break_spread**2)
+        lasting[0] = log_normal_survival(length[0], *typical) - np.where(cut_off[0], 0.0, math.log(mean))
+        cut_off[0] = True
     scores += lasting
-    cut_off[0] = True
     possible = (np.arange(most) < reach[:, None]) & (length > 0)
     possible &= cut_off | (length >= profile.min_break_seconds)
-    return Lattice(np.where(possible, scores, _NEVER), np.where(possible, evidence, 0.0), times, profile)
+    scores[~possible], evidence[~possible] = _NEVER, 0.0
 
 
 def _tilings(candidates: Candidates, profile: BreakProfile, most: int) -> Float64Array:
@@ -218,8 +260,8 @@ def _possible(breaks: Float64Array) -> tuple[npt.NDArray[np.intp], npt.NDArray[n
     count, most = breaks.shape
     good = breaks > _HOPELESS
     ends = np.zeros(count, bool)
-    index = np.minimum(np.arange(count)[:, None] + 1 + np.arange(most), count - 1)
-    ends[index[good]] = True
+    for rows in row_blocks(count):
+        ends[end_places(rows, most, count)[good[rows]]] = True
     return np.flatnonzero(good.any(axis=1)), np.flatnonzero(ends)
 
 
@@ -292,9 +334,10 @@ def posterior(lattice: Lattice) -> Posterior:
         scores = programme_score(times[place] - times[earlier], lattice.profile) + rest
         after_end[earlier] = np.logaddexp(after_end[earlier], scores)
     total = np.logaddexp(_log_sum(ends + _last(lattice)), _nothing(lattice))
-    index = np.minimum(np.arange(count)[:, None] + 1 + np.arange(most), count - 1)
-    logs = starts[:, None] + breaks + after_end[index] - total
-    return Posterior(np.exp(np.clip(logs, -700, 0)), float(np.exp(_nothing(lattice) - total)))
+    for rows in row_blocks(count):
+        logs = starts[rows, None] + breaks[rows] + after_end[end_places(rows, most, count)] - total
+        breaks[rows] = np.exp(np.clip(logs, -700, 0))
+    return Posterior(breaks, float(np.exp(_nothing(lattice) - total)))
 
 
 def _log_sum(values: Float64Array) -> float:

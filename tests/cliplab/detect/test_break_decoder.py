@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -90,6 +91,20 @@ def test_rows_alone_find_a_break() -> None:
     assert any("logo is absent" in sentence for sentence in found.why)
     cue = replace(unknown, rows={"cue": 1 - logo})
     assert len(decide_breaks(cue)) == 1
+
+
+def test_deciding_a_busy_evening_takes_little_memory() -> None:
+    """Two hours with a cut each second, the largest lattice that there is: one copy of it and its evidence."""
+    evening = simulate(
+        2 * 3600, [adverts(600 + 900 * place, [15, 20, 30, 20, 15]) for place in range(8)], cuts_per_second=0.9
+    )
+    tracemalloc.start()
+    try:
+        assert len(decide_breaks(evening)) == 8
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 190e6
 
 
 def test_every_break_of_a_long_evening_is_found() -> None:
