@@ -11,7 +11,7 @@ prints a Markdown table; the interactions alone with ``--quick``, the temporal m
 - The demo: ``samples/dataset.jsonl``; trained on its training clips, compared on the windows of the others.
 
 The drop is in points of accuracy, paired by clip, its 95% interval by bootstrap over groups. Time is of the processor,
-one thread, a clip of 16 frames: the least of ten rounds of both programs in turns.
+one thread, for one clip: the least of ten rounds of both programs in turns.
 """
 
 from __future__ import annotations

@@ -128,8 +128,8 @@ def clear_gain(
         groups count as clips; of a single clip each gain is clear.
     """
     gains, share = (before - after).astype(np.float64), weights.astype(np.float64) / weights.sum()
-    kept_together = groups if groups is not None and len(np.unique(groups)) > 1 else np.arange(len(gains))
-    member = np.unique(kept_together, return_inverse=True)[1].reshape(-1)
+    names = np.arange(len(gains)) if groups is None or len(np.unique(groups)) < 2 else groups
+    member = np.unique(names, return_inverse=True)[1].reshape(-1)
     gain, count = float(share @ gains), int(member.max()) + 1
     if count < 2:
         return gain > 0, gain, 0.0
