@@ -15,6 +15,7 @@ import numpy.typing as npt
 import sqlalchemy as sa
 
 from cliplab.clips.feature_table import table_and_rows
+from cliplab.clips.learners import size_of
 from cliplab.clips.records import Clip, ClipError, read_features
 from cliplab.clips.schema import CLIPS, RATINGS
 
@@ -202,7 +203,7 @@ def _most_informative(
         return left[:count]
     kinds = np.array([row.clip_type for row in [*known, *(pool[place] for place in left)]])
     squares = ((rows**2).sum(axis=1)[:, None] + (rows**2).sum(axis=1)[None] - 2 * rows @ rows.T).clip(min=0)
-    likeness = np.exp(-squares / (2 * rows.shape[1])) * (kinds[:, None] == kinds[None])
+    likeness = np.exp(-squares / (2 * size_of(rows))) * (kinds[:, None] == kinds[None])
     first = len(known)
     lower = np.linalg.cholesky(likeness[:first, :first] + _NOISE * np.eye(first)) if first else np.zeros((0, 0))
     explained = np.zeros((0, len(left)))

@@ -26,7 +26,8 @@ class FeatureTable:
         names: Of the features, in order.
         widths: Columns of each: 1 for a number, its length for a list.
         usual: float64 [D]: medians, which stand in for what is missing.
-        spread: float64 [D]: standard deviations; 1 where a column is constant.
+        spread: float64 [D]: standard deviations, those of a list times the fourth root of its length, so that an
+            embedding counts more than one number and less than all others together; 1 where a column is constant.
     """
 
     names: tuple[str, ...]
@@ -102,6 +103,7 @@ def table_and_rows(features: Sequence[Mapping[str, Any]]) -> tuple[FeatureTable,
     usual = np.nanmedian(raw, axis=0) if len(features) else np.zeros(total)
     spread = np.nan_to_num(np.nanstd(raw, axis=0)) if len(features) else np.ones(total)
     spread = np.where(spread > 1e-9 * np.abs(usual) + 1e-12, spread, 1.0)
+    spread = spread * np.repeat(np.array(bare.widths, np.float64) ** 0.25, bare.widths)
     rows = (np.where(np.isnan(raw), usual, raw) - usual) / spread
     return FeatureTable(bare.names, bare.widths, usual, spread), np.asarray(rows, np.float64)
 

@@ -17,6 +17,15 @@ Float64Array = npt.NDArray[np.float64]
 _NOISE_STARS = 0.04  # variance of ratings on 0..1 that no feature explains, where the search for it begins
 
 
+def size_of(rows: Float64Array) -> float:
+    """The mean squared length of rows, at least 1: the number of columns if each has a variance of 1.
+
+    Args:
+        rows: float64 [N, D] around 0.
+    """
+    return max(float((rows**2).sum(axis=1).mean()), 1.0) if len(rows) else 1.0
+
+
 def ridge(rows: Float64Array, weight: Float64Array) -> Any:
     """Ridge regression; its penalty by leave-one-out, from 0.1 to 10,000 times per clip.
 
@@ -26,7 +35,7 @@ def ridge(rows: Float64Array, weight: Float64Array) -> Any:
     """
     from sklearn.linear_model import RidgeCV
 
-    return RidgeCV(alphas=np.geomspace(0.1, 1e4, 11) * max(1.0, rows.shape[1] / 10))
+    return RidgeCV(alphas=np.geomspace(0.1, 1e4, 11) * max(1.0, size_of(rows) / 10))
 
 
 def gaussian_process(rows: Float64Array, weight: Float64Array) -> Any:
@@ -39,7 +48,7 @@ def gaussian_process(rows: Float64Array, weight: Float64Array) -> Any:
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel, DotProduct, WhiteKernel
 
-    width = max(rows.shape[1], 1)
+    width = size_of(rows)
     length = float(np.sqrt(2 * width))
     kernel = (
         ConstantKernel(0.5 / width, (1e-6, 10.0)) * DotProduct(0.0, "fixed")
