@@ -168,7 +168,7 @@ class Problem:
         if not self.exclusive:
             share /= self.targets.shape[1]
         by_unit = share.sum(axis=0)
-        some = slice(None, None, max(1, len(self.rows) // (_ROWS_PER_DIRECTION * self.rows.shape[1])))
+        some = slice(None, None, max(1, len(self.rows) // (_ROWS_PER_DIRECTION * max(1, self.rows.shape[1]))))
         along = self.rows[some] if self.turned else self._along(self.rows[some].T).T
         kernel = (np.square(along).T @ share[some]) * (by_unit / np.maximum(share[some].sum(axis=0), 1e-30))
         curvature = np.concatenate([kernel.ravel() + self.strength(penalty), np.maximum(by_unit, _LEAST_CURVATURE)])

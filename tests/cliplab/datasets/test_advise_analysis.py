@@ -28,7 +28,7 @@ from cliplab.datasets.advise_words import gain_words
 def few_heads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A small part of the heads: what is planted is found by these, too."""
     for name, value in {
-        "adapters.training.linear_head._FOLDS": 4,
+        "adapters.training.fold_division._FOLDS": 4,
         "adapters.training.out_of_fold._INNER_FOLDS": 2,
         "cliplab.datasets.advise_figures._CONTROLS": 2,
         "cliplab.datasets.advise_shortcuts._TREES": 8,

@@ -38,7 +38,7 @@ class MeanColors(TinyAdapter):
 @pytest.fixture(autouse=True)
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("adapters.training.linear_head._FOLDS", 3)
+    monkeypatch.setattr("adapters.training.fold_division._FOLDS", 3)
     monkeypatch.setattr("adapters.training.out_of_fold._INNER_FOLDS", 2)
     monkeypatch.setattr("cliplab.datasets.advise_shortcuts._TREES", 8)
 
