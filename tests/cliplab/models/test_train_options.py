@@ -80,7 +80,7 @@ def fit(folder: Path, batch_size: int, failure: BaseException | None, inside: bo
             values += tf.reduce_max(tf.random.uniform([tf.shape(values)[0] * 2**16, 2**16, 2**16]))
         elif inside:
             values = tf.reshape(tf.numpy_function(fail, [values], tf.float32), [-1, 3])
-        return tf.sigmoid(tf.matmul(values, kernel))
+        return tf.sigmoid(tf.matmul(values, kernel))[:, None]  # one item of each clip
 
     settings = FitSettings("fine_tune", 2, 0.1, batch_size, 0, None, False, "key")
     fitter = Fitter(forward, [kernel], [kernel], tf.Variable([0, 0]), settings, folder / "state.safetensors")
