@@ -215,7 +215,8 @@ def test_keys_of_a_form_have_a_section_and_a_unit() -> None:
 
 
 def detail(size: int = 1_000_000, labels: tuple[str, ...] = ("a", "b"), **validation: Any) -> Any:
-    return SimpleNamespace(validation=validation, files=["x"], size_bytes=size, labels=labels)
+    kind = SimpleNamespace(kind="bundle")
+    return SimpleNamespace(ref=kind, validation=validation, files=["x"], size_bytes=size, labels=labels)
 
 
 def differences(one: Any, two: Any) -> dict[str, tuple[str, ...]]:
@@ -249,7 +250,7 @@ def test_figures_of_two_models_are_compared_in_words() -> None:
 @pytest.mark.parametrize(
     ("one", "two", "said"),
     [
-        (detail(), detail(clips=5), ["no stored figures"]),
+        (detail(), detail(clips=5), ["One of them has no stored figures. To get them, measure it"]),
         (detail(clips=5, groups=2), detail(clips=6, groups=2), ["different clips: 5 and 6"]),
         (detail(clips=5, groups=2), detail(clips=5, groups=3), ["different clips: 5 and 5"]),
         (detail(clips=5, groups=2), detail(clips=5, groups=2), ["as independent"]),

@@ -134,7 +134,7 @@ def test_hostile_names_are_shown_harmlessly(tmp_path: Path) -> None:
     (tmp_path / HOSTILE.replace("/", "_")).write_bytes(picture + b"1")
     with open(os.fsencode(tmp_path) + b"/\xff\xfe.png", "wb") as file:
         file.write(picture + b"2")
-    with open_studio(StudioOptions(tmp_path, labels=("<b>x</b>", "a&b\u2066"))) as studio:
+    with open_studio(StudioOptions(tmp_path, labels=("<b>x</b>", "a&b\u2066c"))) as studio:
         client = TestClient(make_app(studio), base_url="http://127.0.0.1:8080")
         names = [row["name"] for row in client.get("/items").json()["items"]]
         assert len(names) == 3
@@ -142,7 +142,7 @@ def test_hostile_names_are_shown_harmlessly(tmp_path: Path) -> None:
         assert all("\n" not in name and "\u202e" not in name for name in names)
         page = client.get("/label").text
         assert "<b>x</b>" not in page
-        assert ">a&amp;b\\u2066<" in page
+        assert ">a&amp;b\\u2066c<" in page
         assert str(tmp_path) not in client.get("/items").text
 
 
