@@ -68,7 +68,8 @@ def test_files_are_on_s3_and_devices_get_them_from_here(bucket: Bucket, tmp_path
         assert [item.version for item in registry.versions(NAME)] == ["1.0.0"]
     upload(place, NAME, "1.1.0")
     [new] = [path for path in bucket.folder.rglob("*.tflite") if path != kept]
-    new.write_bytes(new.read_bytes()[:-1] + b"!")
+    content = new.read_bytes()
+    new.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     for path in (tmp_path / "cache").rglob("*.tflite"):
         path.unlink()
     with pytest.raises(PromotionRefusedError, match="is not what was uploaded"):
