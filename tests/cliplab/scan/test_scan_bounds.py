@@ -83,7 +83,8 @@ def test_criteria_follow_from_the_options_before_the_model() -> None:
 
 
 def test_criteria_that_cannot_be() -> None:
-    with pytest.raises(ConfigError, match="bundle: has several labels and no positive_label. Say whose score counts with --label"):
+    said = r"bundle: has several labels and no positive_label\. Say whose score counts with --label"
+    with pytest.raises(ConfigError, match=said):
         criteria(model())
     with pytest.raises(ConfigError, match="label is 'news', which is not a label of this model"):
         criteria(label="news")
