@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from needs_extras import NEEDS_EXTRAS
 
 # How long an example takes says what else the machine does, and nothing about the code. The same examples in every run,
 # so that one that fails was made to fail by a change; `pytest --hypothesis-profile explore` looks for others.
@@ -51,34 +52,6 @@ LONGEST_FIRST = (
     "test_fuzz_requests",
     "test_ads",
 )
-# Files whose tests need TensorFlow, MLflow, Ray, dtlpy or schemathesis: `make test-floors-core` does not import them.
-# Where only one test of a file does, that test has the mark `extras`, or skips itself without TensorFlow.
-NEEDS_EXTRAS = (
-    "test_cli",
-    "test_contract",
-    "test_dataloop_checkout",
-    "test_dataloop_gateway",
-    "test_dataloop_gateway_predict",
-    "test_dataloop_gateway_train",
-    "test_dataloop_host",
-    "test_dataloop_manifest",
-    "test_golden",
-    "test_hosts_agree",
-    "test_http_host_openapi",
-    "test_loading",
-    "test_mlflow_host",
-    "test_movinet_adapter",
-    "test_notebooks",
-    "test_other_systems",
-    "test_program_formats",
-    "test_ray_host",
-    "test_scan_ray",
-    "test_stored",
-    "test_tflite_file",
-    "test_wheel",
-)
-
-
 # A run that a shell has put into the background ignores Ctrl-C, and so would each process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 

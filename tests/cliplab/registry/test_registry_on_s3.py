@@ -36,7 +36,7 @@ def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
     folder.mkdir()
     with s3_server(folder) as found:
         found.announce_to_boto3(monkeypatch)
-        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path / "cache"))  # another test's may be set for the whole run
         yield found
 
 
