@@ -17,6 +17,7 @@ import pytest
 from made_reports import maker, told
 
 import cliplab
+from adapters.errors import MissingExtraError
 from cliplab.detect.adapting import ScoreHead
 from cliplab.rollout.settings import RolloutSettings
 
@@ -54,7 +55,7 @@ def reports() -> Iterator[type]:
             continue
         try:
             module = importlib.import_module(found.name)
-        except ImportError:  # of an extra that is not installed
+        except (ImportError, MissingExtraError):  # of an extra that is not installed
             continue
         for kind in vars(module).values():
             own = inspect.isclass(kind) and kind.__module__ == found.name and dataclasses.is_dataclass(kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -185,7 +186,8 @@ def test_pods_of_each_size(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
 
 
 def test_an_address_at_which_nothing_listens_is_told_at_once() -> None:
-    cluster = pytest.importorskip("adapters.hosts.ray_cluster")
+    pytest.importorskip("ray", reason="needs Ray: pip install 'cliplab[scale]'")
+    cluster = importlib.import_module("adapters.hosts.ray_cluster")
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]

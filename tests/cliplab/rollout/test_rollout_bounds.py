@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("tuf", reason="a device needs its extra: pip install 'cliplab[device]'")
+
 from adapters.errors import ConfigError
 from cliplab.rollout import (
     LATENCY_EDGES_MS,
