@@ -1,7 +1,7 @@
 """Composed evenings, encoded: what ``cliplab ads`` finds in them, by variant, beside comskip, row by row of evidence.
 
 ``python benchmarks/bench_ads.py evenings FOLDER`` runs it. What was seen in a recording, and what comskip marked in it,
-is kept in FOLDER/store, so that a run that was ended goes on where it was.
+is kept in FOLDER/store, so that an interrupted run resumes.
 """
 
 from __future__ import annotations

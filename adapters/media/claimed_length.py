@@ -7,7 +7,7 @@ from pathlib import Path
 
 from adapters.errors import MediaError
 
-# Shorter videos are believed. A still picture in H.264 takes more than so many bytes for each second.
+# Shorter videos are believed. Even a still picture in H.264 takes more bytes per second.
 SURE_SECONDS, LEAST_BYTES_PER_SECOND = 7200.0, 100
 
 
