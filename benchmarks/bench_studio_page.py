@@ -9,9 +9,10 @@ prints JSON lines, one for each part.
    own clock are 0.1 ms.
 2. outage: 500 labels while the server is killed with SIGKILL five times and the network is cut for OUTAGE_SECONDS
    (120): labels lost, and stored twice (promised: 0 and 0).
-3. many: ITEMS items (100,000): ms until the first picture of a page that is loaded (promised: p95 300), tasks of the
-   main thread over 50 ms while the list and the grid scroll, by Chromium's own records (promised: 0), and the memory of
-   the server with its decoders in MB (promised: 300).
+3. many: ITEMS items (100,000): ms from the request of a page in a new browser, with nothing in its cache, until the
+   picture of its first item is painted (promised: p95 300), and tasks of the main thread over 50 ms while the list and
+   the grid scroll (promised: 0), both by Chromium's own records; the memory of the server with its decoders in MB
+   (promised: 300).
 
 Frames are rendered, 640x360. Chromium, the server and whatever else runs share the machine's cores: the load average is
 in each line.
@@ -36,6 +37,11 @@ import numpy as np
 
 FRAMES, KEYS, MANY_LABELS, OUTAGE_LABELS, KILLS, LOADS = 400, 300, 10_000, 500, 5, 20
 STEPS = 200  # of the wheel, in the list and in the grid
+# When the picture of the item is painted, from the moment at which the browser is asked for the page.
+FIRST_PICTURE = """() => new Promise((resolve) => new PerformanceObserver((list) => {
+  const found = list.getEntries().find((one) => one.element?.closest("#stage"));
+  if (found) resolve(found.renderTime || found.loadTime);
+}).observe({ type: "largest-contentful-paint", buffered: true }))"""
 PAUSE_MS = 120  # between keys: 8 a second, twice what a fast person does
 
 
@@ -202,11 +208,9 @@ def measure_many(browser: Any, folder: Path, count: int) -> None:
         loads = []
         for _ in range(LOADS):
             page = browser.new_context(viewport={"width": 1920, "height": 1080}).new_page()
-            begun = time.perf_counter()
             page.goto(f"{server.url}label", wait_until="commit")
             page.wait_for_selector("#stage img")
-            page.evaluate("document.querySelector('#stage img').decode()")
-            loads.append(1000 * (time.perf_counter() - begun))
+            loads.append(page.evaluate(FIRST_PICTURE))
             page.context.close()
         page = open_label(browser, server.url)
         page.evaluate(

@@ -401,9 +401,13 @@ async function load({ first = false } = {}) {
   state.loading.add(since);
   let found, pending;
   try {
+    // A new page asks for its list while the browser opens what waits here; mostly nothing does.
+    const early = first ? items.ask(state.filters, annotatorName()) : null;
+    early?.catch(() => null);
     // Before the list: what is stored between the two answers would otherwise be in neither.
     pending = await outbox.pending();
-    found = await items.ask(state.filters, annotatorName());
+    const unknown = pending.length || outbox.leftBehind; // to the early answer
+    found = await (early && !unknown ? early : items.ask(state.filters, annotatorName()));
   } catch (error) {
     at("count").textContent = `the list could not be loaded: ${visible(error.message)}`;
     say("the list could not be loaded; trying again", { bad: true });

@@ -58,6 +58,7 @@ export class Outbox extends EventTarget {
     this.refused = [];
     this.wait = FIRST_WAIT;
     this.opened = false; // nobody knows yet what waits here
+    this.leftBehind = true; // something waited here when it was opened, as far as is known
     this.opening = this.open().finally(() => {
       this.opened = true;
       this.changed();
@@ -79,6 +80,7 @@ export class Outbox extends EventTarget {
     this.database = await done(request);
     this.database.onversionchange = () => this.database.close();
     await this.count();
+    this.leftBehind = this.waiting > 0;
     this.hurry();
     return this.database;
   }
