@@ -56,16 +56,14 @@ def dataset_advise(
 
 def advice(report: AdviseReport) -> Shown:
     """The findings first, then the tables that they come from."""
-    from cliplab.cli.tables import problem, styled
+    from cliplab.cli.tables import problem, problems, styled
 
     shown: Shown = [f"{report.data}: {len(report.examples)} clips, features of {report.model}", ""]
     for finding in report.findings:
         shown += [problem(finding.text) if finding.serious else finding.text, styled(f"  -> {finding.next_step}"), ""]
     shown += [*_curve(report), *_alike(report), *_shortcuts(report), *_issues(report)]
     shown += [styled(f"note: {warning}", "yellow") for warning in report.warnings]
-    shown += [problem(f"left out: {reason}") for reason in report.skipped[:_SHOWN_SKIPPED]]
-    if len(report.skipped) > _SHOWN_SKIPPED:
-        shown.append(problem(f"left out: {len(report.skipped) - _SHOWN_SKIPPED} more clips"))
+    shown += problems(report.skipped, "left out: ", _SHOWN_SKIPPED)
     return shown + ([f"written: {report.output}"] if report.output else [])
 
 

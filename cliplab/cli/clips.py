@@ -144,7 +144,7 @@ def clips_features(
 ) -> int | None:
     """Compute missing features of clips, and those of another version of cliplab."""
     from cliplab import clips
-    from cliplab.cli.tables import problem
+    from cliplab.cli.tables import problems
 
     with bar() as progress:
         report = clips.clips_features(database, model, all_clips, dry_run, progress.stage)
@@ -152,7 +152,7 @@ def clips_features(
         write_json(report.to_json())
     else:
         said = f"would measure {report.chosen}" if dry_run else f"measured {report.measured} of {report.chosen}"
-        show(*(problem(f"clip {number}: {why}") for number, why in report.problems[:20]), f"{said} clips")
+        show(*problems([f"clip {number}: {why}" for number, why in report.problems]), f"{said} clips")
     return FAILED if report.problems else None
 
 
@@ -274,14 +274,14 @@ def clips_import(
 ) -> int | None:
     """Read ratings from a file. Ratings that are stored already are not added twice."""
     from cliplab import clips
-    from cliplab.cli.tables import problem
+    from cliplab.cli.tables import problems
 
     report = clips.clips_import(source, database, rater)
     if as_json:
         write_json(report.to_json())
     else:
         show(
-            *(problem(text) for text in report.problems[:20]),
+            *problems(report.problems),
             f"{report.stored} ratings stored, {report.repeated} already there, {len(report.problems)} rows left out",
         )
     return FAILED if report.problems else None

@@ -10,7 +10,7 @@ import typer
 
 from cliplab.cli.console import FAILED, bar, command, show, write_json
 from cliplab.cli.options import AsJson, Data, Force, Overrides, Threads, TrustAdapters, opt, parsed
-from cliplab.cli.tables import Shown, number, problem, size, styled, table
+from cliplab.cli.tables import Shown, number, problem, problems, size, styled, table
 
 if TYPE_CHECKING:
     from cliplab.models import Comparison, ModelFigures
@@ -116,7 +116,7 @@ def _shown(found: Comparison, data: Path) -> Shown:
     notes = [note for model in found.models for note in model.notes]
     shown += [styled(f"note: {text}", "yellow") for text in (*found.warnings, *notes)]
     shown += _left_out(found)
-    shown += [problem(f"left out: {reason}") for reason in found.skipped]
+    shown += problems(found.skipped, "left out: ")
     shown += ["", *found.why]
     shown += _next_step(found, data)
     if found.output:

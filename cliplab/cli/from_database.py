@@ -51,11 +51,9 @@ def dataset_from_db(
 
 
 def _shown(report: DatabaseReport) -> list[Any]:
-    from cliplab.cli.tables import problem, table
+    from cliplab.cli.tables import problems, table
 
     shown: list[Any] = [table(("label", ">clips"), list(report.clips.items()))]
     shown.append(f"{report.rows} rows: {report.neither} fit neither condition, {report.both} fit both and are left out")
-    shown += [problem(f"left out: {text}") for text in report.missing[:_SHOWN]]
-    if len(report.missing) > _SHOWN:
-        shown.append(problem(f"left out: {len(report.missing) - _SHOWN} more"))
+    shown += problems(report.missing, "left out: ", _SHOWN)
     return [*shown, f"written: {report.output}, {'copies' if report.copied else 'references'} of the clips"]

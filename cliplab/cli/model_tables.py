@@ -10,7 +10,19 @@ from rich.text import Text
 from adapters.records import VideoResult
 from adapters.reports import ConversionReport, EpochLog, TrainReport
 from adapters.system import quoted_list
-from cliplab.cli.tables import Shown, after, clock, counted, interval, number, problem, size, table, with_interval
+from cliplab.cli.tables import (
+    Shown,
+    after,
+    clock,
+    counted,
+    interval,
+    number,
+    problem,
+    problems,
+    size,
+    table,
+    with_interval,
+)
 
 if TYPE_CHECKING:
     from adapters.evaluation import EvaluationReport
@@ -96,7 +108,7 @@ def training(report: TrainReport, epochs: bool = True) -> Shown:
         f"{report.output_path}: labels {', '.join(report.labels)}; {clips} clips; {report.stopped}, "
         f"{best}{reached}; {_decoded(report)}, {report.seconds:.1f} s",
         *_held_out(report),
-        *(problem(f"left out: {reason}") for reason in report.skipped),
+        *problems(report.skipped, "left out: "),
         *(["", *conversion(report.conversion)] if report.conversion else []),
     ]
 
@@ -158,7 +170,7 @@ def evaluation(item: Evaluation) -> Shown:
         shown.append(
             problem(f"no clip ({item.measured_on}) has the label {quoted_list(report.labels_without_clips, 10)}")
         )
-    shown += [problem(f"left out: {after(clip.path, clip.error or '')}") for clip in item.skipped]
+    shown += problems([after(clip.path, clip.error or "") for clip in item.skipped], "left out: ")
     shown += [problem(f"gate: {failure}") for failure in item.failures]
     if item.output:
         shown.append(f"written: {item.output}")

@@ -113,7 +113,7 @@ def _show_folder(report: FolderReport, as_json: bool) -> None:
 
 def _shown(report: ManifestReport) -> list[Any]:
     """Every model with its figures, the current one marked, and what was done."""
-    from cliplab.cli.tables import problem, table
+    from cliplab.cli.tables import problems, table
 
     rows = [
         (
@@ -126,7 +126,7 @@ def _shown(report: ManifestReport) -> list[Any]:
         for item in report.models
     ]
     shown: list[Any] = [table(("", "model", "created", "metrics", "file"), rows)]
-    shown += [problem(text) for text in report.problems]
+    shown += problems(report.problems)
     if report.current != report.previous:
         shown.append(f"current: {report.current} (before: {report.previous or 'none'})")
     shown.append(f"written: {report.path}" if report.written else f"not changed: {report.path}")

@@ -192,7 +192,7 @@ def _prelabelled(report: PrelabelReport) -> Shown:
     """What the model said, as a table by class, and what to do next."""
     from collections import Counter
 
-    from cliplab.cli.tables import problem, table
+    from cliplab.cli.tables import problems, table
 
     sure = Counter(one.label for one in report.pre_labels)
     unsure = Counter(one.label for one in report.review)
@@ -205,8 +205,6 @@ def _prelabelled(report: PrelabelReport) -> Shown:
         *([table(names, rows[:_SHOWN_CLASSES]), ""] if rows else []),
     ]
     shown += [f"note: {note}" for note in report.notes]
-    shown += [problem(f"left out: {path}: {reason}") for path, reason in report.failed[:_SHOWN_FAILED]]
-    if len(report.failed) > _SHOWN_FAILED:
-        shown.append(problem(f"left out: {len(report.failed) - _SHOWN_FAILED} more items"))
+    shown += problems([f"{path}: {reason}" for path, reason in report.failed], "left out: ", _SHOWN_FAILED)
     shown += [f"written: {report.output}"] if report.output else []
     return [*shown, f"Review them: cliplab studio {report.data_dir}"]

@@ -60,6 +60,13 @@ def problem(text: str) -> Text:
     return styled(from_here(text), "red")
 
 
+def problems(texts: Sequence[str], before: str = "", most: int = 20) -> Shown:
+    """Problems, one in a line, each after the same words; of a long list the first, and how many more there are."""
+    more = len(texts) - most
+    shown = [problem(f"{before}{text}") for text in (texts if more == 1 else texts[:most])]
+    return shown + ([problem(f"{before}{more:,} more; --json lists all of them")] if more > 1 else [])
+
+
 def styled(text: str, style: Any = "") -> Text:
     """Text in a style of rich, which is imported when something is shown."""
     from rich.text import Text
@@ -137,8 +144,8 @@ def dataset(report: DatasetReport) -> Shown:
     shown: Shown = [table(("class", ">clips", ">groups", ">seconds", *(f">{name}" for name in splits)), rows)]
     if report.format is not None:
         shown.append(f"format: {report.format}")
-    shown += [*(f"note: {text}" for text in report.notes), *(problem(text) for text in report.problems)]
-    shown += [f"lost: {text}" for text in report.lost]
+    shown += [*(f"note: {text}" for text in report.notes), *problems(report.problems)]
+    shown += problems(report.lost, "lost: ")
     shown.append(f"written: {report.output}" if report.output else "")
     return [item for item in shown if item != ""]
 
@@ -152,7 +159,7 @@ def prepared(report: PrepareReport) -> Shown:
         f"{report.decoded:,} new and {reused:,} already there",
         *(f"  - {label}: {count:,}" for label, count in report.frames.items()),
         f"  - Saved to: {report.output}",
-        *(problem(f"left out: {reason}") for reason in report.skipped),
+        *problems(report.skipped, "left out: "),
     ]
 
 
@@ -164,7 +171,7 @@ def extracted(report: ExtractReport) -> Shown:
         f"{report.sources:,} sources",
         f"  - Saved to: {report.output}",
         f"  - Index: {report.index}",
-        *(problem(f"failed: {reason}") for reason in report.errors),
+        *problems(report.errors, "failed: "),
     ]
 
 

@@ -237,9 +237,16 @@ def _write(dataset: Dataset, output: str | Path, force: bool, dry_run: bool, unp
 def _report(dataset: Dataset, output: str | Path | None, unpacked: bool = True) -> DatasetReport:
     """The content and faults of a dataset; videos that are not unpacked yet are not missed."""
     folders = {item.path for item in dataset.examples if is_frame_folder(item)}
-    missing = [path for path in without_missing(dataset)[1] if path not in folders] if unpacked else []
+    absent = [path for path in without_missing(dataset)[1] if path not in folders] if unpacked else []
     copies = check_copies(dataset)
-    found = [*dataset_problems(dataset), *copies.problems, *(f"{path}: no such file" for path in missing)]
+    missing = [f"{path}: no such file" for path in absent]
+    if len(absent) > 1 and len(absent) == len({item.path for item in dataset.examples}):
+        missing.insert(
+            0,
+            f"none of the {len(absent):,} videos is there, such as {absent[0]}. If they lie in another folder, import "
+            "the labels with --videos FOLDER (videos= in Python)",
+        )
+    found = [*dataset_problems(dataset), *copies.problems, *missing]
     stats = summarize_dataset(dataset, _seconds)
     notes = (*dataset.notes, *copies.notes, *classes_without_clips(dataset))
     return DatasetReport(None if output is None else str(output), stats, tuple(found), notes)
