@@ -103,31 +103,44 @@ def _command(arguments: list[str], first: int, program: Any) -> tuple[str, Any, 
 
 
 def _rewrite(given: list[str], command: Any, words: dict[str, str | int]) -> tuple[list[str], list[str]]:
-    """Options of other pipelines renamed, or put in the place of the argument that they name."""
+    """Options of other pipelines renamed; those that name an argument are put in its place."""
     own = {name for parameter in command.params for name in parameter.opts}
+    words = _argument_words(command) | words
     kept: list[str] = []
-    placed: dict[int, str] = {}
+    placed: dict[int, list[str]] = {}
     notes: list[str] = []
     at = 0
     while at < len(given) and given[at] != "--":
         option, joined, value = given[at].partition("=")
         target = None if option in own else words.get(option)
-        if target is None or (isinstance(target, int) and not joined and at + 1 == len(given)):
+        if target is None or (isinstance(target, int) and not _is_free(target, placed, command, given[at:])):
             kept.append(given[at])
         elif isinstance(target, str):
             kept.append(target + joined + value)
             notes.append(f"{option} is {target} here")
         else:
             at += 0 if joined else 1
-            placed[target] = value if joined else given[at]
+            placed.setdefault(target, []).append(value if joined else given[at])
             notes.append(f"{option} is the argument {_arguments(command)[target].metavar} here")
         at += 1
     rest = kept + given[at:]
     for place in sorted(placed):
         places = _places(rest, command)
         after_last = places[-1] + 1 if places else 0
-        rest.insert(places[place] if place < len(places) else after_last, placed[place])
-    return rest, notes
+        where = places[place] if place < len(places) else after_last
+        rest[where:where] = placed[place]
+    return rest, list(dict.fromkeys(notes))
+
+
+def _is_free(place: int, placed: dict[int, list[str]], command: Any, rest: list[str]) -> bool:
+    """Whether an option has a value, and its argument takes it: a second one only where it takes several."""
+    return ("=" in rest[0] or len(rest) > 1) and (place not in placed or _arguments(command)[place].nargs == -1)
+
+
+def _argument_words(command: Any) -> dict[str, str | int]:
+    """``--stars`` for the argument STARS: people who do not know which is which guess an option."""
+    names = [str(argument.metavar).strip("[].").lower() for argument in _arguments(command)]
+    return {f"--{name}": place for place, name in enumerate(names) if name.isidentifier()}
 
 
 def _arguments(command: Any) -> list[Any]:

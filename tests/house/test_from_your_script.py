@@ -97,11 +97,18 @@ def test_the_words_of_other_pipelines_lead_to_commands_and_arguments_that_exist(
         ("test-video v.mp4 m.tflite --label ad", "score m.tflite v.mp4 --label ad"),
         ("create-reel h.json best.mp4 --top 50", "reel h.json best.mp4 --top 50"),
         ("predict --set top_k=1 v.mp4 m.tflite", "predict --set top_k=1 m.tflite v.mp4"),
+        # An argument under its own name, in any order; several where it takes several.
+        ("clips rate --stars 4 --id 7", "clips rate 7 4"),
+        ("clips tag --id=7 --tag dive --tag sunset", "clips tag 7 dive sunset"),
+        ("predict m --video a.mp4 --video b.mp4", "predict m a.mp4 b.mp4"),
+        ("rollout status --rollout 3", "rollout status 3"),
+        ("compare --data d", "compare d"),
         # As they came: right already, the command's own words, nothing that names a command.
         ("predict m.tflite v.mp4", "predict m.tflite v.mp4"),
         ("verify a.tflite b.tflite", "verify a.tflite b.tflite"),
         ("label auto --model m.tflite --data-dir d --output o", "label auto --model m.tflite --data-dir d --output o"),
         ("evaluate --model", "evaluate --model"),
+        ("clips rate 7 --stars", "clips rate 7 --stars"),
         ("train --lr", "train --learning-rate"),
         ("nonsense --lr 1", "nonsense --lr 1"),
         ("--version", "--version"),

@@ -31,7 +31,7 @@ const clock = (seconds) => `${String(Math.floor(seconds / 60)).padStart(2, "0")}
 
 function drawList() {
   $("clips").replaceChildren(
-    ...clips.map((clip, at) => make("option", { value: at, selected: at === place }, `${clip.stars ? "★".repeat(clip.stars) + " " : ""}${clip.filename}`)),
+    ...clips.map((clip, at) => make("option", { value: at, selected: at === place }, `${clip.stars ? "★".repeat(clip.stars) + " " : ""}${clock(clip.start_time)} ${clip.filename}`)),
   );
 }
 
