@@ -155,7 +155,7 @@ MODULES = {
         *("movinet_adapter/test_movinet_layers_and_names.py", "movinet_adapter/test_movinet_weights_mapping.py"),
     ),
     "adapters/inference/stream_ticks.py": ("movinet_adapter/test_movinet_ticks.py",),
-    **_together("cliplab/library", "storage storage_cache", "storage_blocks"),
+    **_together("cliplab/library", "storage storage_cache block_reader", "storage_blocks"),
     "cliplab/library/settle.py": ("cliplab/scan/test_scan_known.py",),
     "cliplab/scan/score_rows.py": STORE_TESTS,
     "cliplab/scan/store.py": STORE_TESTS,
