@@ -144,6 +144,7 @@ MODULES = {
     ),
     **_together("adapters/litert", "graph_order", "graph_order"),
     "adapters/models/tflite_classifier/adoption.py": ("adapters/models/test_adoption_choices.py",),
+    **_together("adapters/models/prompt_pair", "tokenizing tokenizing_process", "prompt_pair"),
     "adapters/models/prompt_pair/files.py": ("adapters/models/test_pair_folder.py",),
     "adapters/models/keras_model/description.py": ("adapters/models/test_keras_description.py",),
     **_together("adapters/litert", "trial", "trial_limits", "trial"),
@@ -200,6 +201,7 @@ MODULES = {
             "proposing": ("proposing",),
         }.items()
     },
+    f"{DETECT}/highlights/web_video.py": (f"{DETECT}/test_hostile_streams.py",),
     f"{DETECT}/highlights/job_folders.py": (f"{DETECT}/test_job_folders.py",),
     **_together("cliplab/datasets", "advise_alike advise_figures advise_labels advise_words", "advise_analysis"),
     **_together("cliplab/models", "comparison_choice", "comparison_choice"),

@@ -23,6 +23,7 @@ from adapters.errors import (
     TrainingError,
 )
 from adapters.inference import open_model, parse_prompts, prompt_config, prompt_digest
+from adapters.models.prompt_pair import tokenizing
 from adapters.models.prompt_pair.files import read_preparation
 from adapters.models.prompt_pair.onnx_parts import unsound_onnx
 from adapters.models.prompt_pair.tokenizing import open_tokenizer
@@ -148,6 +149,51 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, name: str, con
         model_of(folder).predict([clip_of("red")])
 
 
+DOUBLE = {"type": "Replace", "pattern": {"String": "r"}, "content": "rr"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "prompt"),
+    [
+        ({"normalizer": {"type": "Sequence", "normalizers": [DOUBLE] * 40}}, "red"),  # 2**40 letters
+        (
+            {
+                "pre_tokenizer": {
+                    "type": "Split",
+                    "pattern": {"Regex": "(?:a+)+(?:a+)+(?:a+)+b$"},
+                    "behavior": "Isolated",
+                    "invert": False,
+                }
+            },
+            "a" * 290,
+        ),
+        ({"model": {"type": "WordLevel", "vocab": WORDS, "unk_token": "missing"}}, "unheard"),
+        ({"model": {"type": "\u001b[31mX"}}, "red"),
+    ],
+)
+def test_a_tokenizer_that_never_ends_costs_its_own_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], prompt: str
+) -> None:
+    monkeypatch.setattr(tokenizing, "_CPU_SECONDS", 1)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({**word_tokenizer(), **changes}))
+    try:
+        tokens, _ = open_tokenizer([path], 8)([prompt])
+    except AdapterError as error:
+        assert isinstance(error, (BundleError, ConfigError))
+        assert "tokenizer" in str(error) or "token" in str(error)
+        assert "\x1b" not in str(error)
+    else:  # one release has a limit of its own on the steps of a pattern
+        assert tokens.shape == (1, 8)
+
+
+def test_a_spread_of_nearly_nothing_is_refused(tmp_path: Path) -> None:
+    for name, values in (("image_std", [1e-320, 1, 1]), ("image_std", [1, 1, 1e30]), ("image_mean", [1e30, 0, 0])):
+        folder = write_pair(tmp_path / name, **{name: values})
+        with pytest.raises(ConfigError, match=f'"{name}" must be three numbers.*each from'):
+            model_of(folder)
+
+
 def test_a_network_that_answers_no_numbers(tmp_path: Path) -> None:
     folder = write_pair(tmp_path, image_mean=[1.0, 0.0, 0.0], image_std=[1.0] * 3)
     with pytest.raises(ScoresError, match="zero or not a finite number"):
@@ -222,10 +268,10 @@ def test_words_of_clip_by_vocabulary_and_merges(tmp_path: Path) -> None:
         encode(["red red red red red red red"])
     (tmp_path / "merges.txt").write_text("#version: 0.2\nr e d\n")
     with pytest.raises(BundleError, match="not a pair"):
-        open_tokenizer([tmp_path / "vocab.json", tmp_path / "merges.txt"], 8)
+        open_tokenizer([tmp_path / "vocab.json", tmp_path / "merges.txt"], 8)(["red"])
     (tmp_path / "vocab.json").write_text(json.dumps(WORDS))
     with pytest.raises(BundleError, match="startoftext"):
-        open_tokenizer([tmp_path / "vocab.json", tmp_path / "merges.txt"], 8)
+        open_tokenizer([tmp_path / "vocab.json", tmp_path / "merges.txt"], 8)(["red"])
 
 
 def test_how_pictures_are_prepared(tmp_path: Path) -> None:
