@@ -81,8 +81,8 @@ def inspect_file(file: BinaryIO, size: int, most_top_boxes: int | None = None) -
         file.seek(0)
         if has_video_behind(file):
             return Inspection(
-                "a motion photo, a picture (JPEG) with a short video behind it. Export the video first, in the gallery of "
-                "the phone"
+                "a motion photo, a picture (JPEG) with a short video behind it. Export the video first, in the gallery "
+                "of the phone"
             )
         return Inspection("a picture (JPEG), not a video. Give a video file or an animated GIF")
     if (refusal := refused_as(head)) is not None:

@@ -53,7 +53,7 @@ class WebVideo:
         self._reader = WebReader(headers, check_url)
         self._url, size = self._reader.look(url)
         if size is None:
-            self._kept = tempfile.TemporaryFile()
+            self._kept = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
             size = self._reader.save(self._url, self._kept, MOST_KEPT_BYTES, is_stopped)
             self._kept.flush()
         self.size_bytes = size

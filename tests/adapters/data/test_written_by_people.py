@@ -96,7 +96,10 @@ def test_videos_beside_the_classes_are_named(tmp_path: Path, caplog: pytest.LogC
     assert "loose.mp4 and 1 others: left out" in caplog.text
 
 
-ROWS = [{"vid_name": "a.mp4", "label": "x", "start_frame": 0, "end_frame": 25, "fps": 25}, {"vid_name": "b", "label": "y"}]
+ROWS = [
+    {"vid_name": "a.mp4", "label": "x", "start_frame": 0, "end_frame": 25, "fps": 25},
+    {"vid_name": "b", "label": "y"},
+]
 
 
 def test_a_list_of_rows_in_json_is_read_as_a_csv_with_these_columns_is(tmp_path: Path) -> None:
@@ -155,7 +158,7 @@ def test_unicode_text_of_excel_with_cells_after_the_last_column(tmp_path: Path, 
 def test_decimals_with_a_comma_are_refused_with_the_reason(tmp_path: Path) -> None:
     touch(tmp_path, "a.mp4")
     write(tmp_path / "d.csv", "path;label;start;end\na.mp4;x;0,5;1,25\n")
-    with pytest.raises(DatasetError, match="got '0,5'.*with a point, not a comma"):
+    with pytest.raises(DatasetError, match=r"got '0,5'.*with a point, not a comma"):
         read_dataset(tmp_path / "d.csv")
 
 

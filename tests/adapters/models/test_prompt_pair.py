@@ -152,39 +152,27 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, name: str, con
 DOUBLE = {"type": "Replace", "pattern": {"String": "r"}, "content": "rr"}
 
 
+SPLIT = {"type": "Split", "pattern": {"Regex": "(?:(a|aa)+)+$x"}, "behavior": "Isolated", "invert": False}
+
+
 @pytest.mark.parametrize(
-    ("changes", "prompt"),
+    ("changes", "prompt", "words"),
     [
-        ({"normalizer": {"type": "Sequence", "normalizers": [DOUBLE] * 40}}, "red"),  # 2**40 letters
-        (
-            {
-                "pre_tokenizer": {
-                    "type": "Split",
-                    "pattern": {"Regex": "(?:a+)+(?:a+)+(?:a+)+b$"},
-                    "behavior": "Isolated",
-                    "invert": False,
-                }
-            },
-            "a" * 290,
-        ),
-        ({"model": {"type": "WordLevel", "vocab": WORDS, "unk_token": "missing"}}, "unheard"),
-        ({"model": {"type": "\u001b[31mX"}}, "red"),
+        # 2**40 letters
+        ({"normalizer": {"type": "Sequence", "normalizers": [DOUBLE] * 40}}, "red", "more than 1 seconds|memory|MB"),
+        ({"pre_tokenizer": SPLIT}, "a" * 290, "retry-limit|more than 1 seconds"),
+        ({"model": {"type": "WordLevel", "vocab": WORDS, "unk_token": "missing"}}, "unheard", "UNK"),
+        ({"model": {"type": "\u001b[31mX"}}, "red", "did not match"),
     ],
 )
 def test_a_tokenizer_that_never_ends_costs_its_own_process(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], prompt: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], prompt: str, words: str
 ) -> None:
     monkeypatch.setattr(tokenizing, "_CPU_SECONDS", 1)
     path = tmp_path / "tokenizer.json"
     path.write_text(json.dumps({**word_tokenizer(), **changes}))
-    try:
-        tokens, _ = open_tokenizer([path], 8)([prompt])
-    except AdapterError as error:
-        assert isinstance(error, (BundleError, ConfigError))
-        assert "tokenizer" in str(error) or "token" in str(error)
-        assert "\x1b" not in str(error)
-    else:  # one release has a limit of its own on the steps of a pattern
-        assert tokens.shape == (1, 8)
+    with pytest.raises(BundleError, match=rf"tokenizer\.json: is not a tokenizer, or is damaged \(.*(?:{words})"):
+        open_tokenizer([path], 8)([prompt])
 
 
 def test_a_spread_of_nearly_nothing_is_refused(tmp_path: Path) -> None:

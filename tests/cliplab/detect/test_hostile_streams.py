@@ -225,7 +225,9 @@ def test_a_video_is_asked_by_checked_connections_only(
 ) -> None:
     """A name that leads elsewhere from the second look on is noticed: nothing but these connections asks for it."""
     options = {"movflags": "faststart"} if faststart else {}
-    path = write_video(tmp_path / "a.mp4", (numbered_frame(number) for number in range(50)), gop=10, container_options=options)
+    path = write_video(
+        tmp_path / "a.mp4", (numbered_frame(number) for number in range(50)), gop=10, container_options=options
+    )
     server.files, server.parts = {"a.mp4": path.read_bytes()}, parts
     real, looks = socket.getaddrinfo, list[str]()
 
@@ -248,9 +250,7 @@ def test_a_video_is_asked_by_checked_connections_only(
         find_highlights(url, check_url=check)
 
 
-def test_a_video_that_is_kept_whole_is_bounded_and_can_be_stopped(
-    server: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_video_that_is_kept_whole_is_bounded_and_can_be_stopped(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(web_video, "MOST_KEPT_BYTES", 2 << 20)
     with pytest.raises(MediaError, match="is larger than 2 MB"):
         find_highlights(f"{server.url}/endless", check_url=lambda _: None)
