@@ -25,7 +25,7 @@ from adapters.errors import (
 from adapters.inference import open_model, parse_prompts, prompt_config, prompt_digest
 from adapters.models.prompt_pair import tokenizing
 from adapters.models.prompt_pair.files import read_preparation
-from adapters.models.prompt_pair.onnx_parts import unsound_onnx
+from adapters.models.prompt_pair.onnx_parts import MAX_NODES, unsound_onnx
 from adapters.models.prompt_pair.tokenizing import open_tokenizer
 from adapters.records import Clip
 
@@ -211,6 +211,11 @@ def test_hostile_onnx_files_are_refused_before_they_run() -> None:
     assert "another file" in str(unsound_onnx(image_onnx(external=True)))
     assert "not built in" in str(unsound_onnx(image_onnx(domain="evil.ops")))
     assert unsound_onnx(b"") == "it has no graph"
+    for field in (b"\x0a\x00", b"\x2a\x00"):  # empty nodes, empty weights
+        graph = field * MAX_NODES
+        assert unsound_onnx(b"\x3a" + _size(graph) + graph) is None
+        graph += field
+        assert unsound_onnx(b"\x3a" + _size(graph) + graph) == "it has more than 50,000 nodes and weights"
     whole = image_onnx()
     for end in range(0, len(whole), 7):
         unsound_onnx(whole[:end])  # says something, and raises nothing
