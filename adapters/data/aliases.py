@@ -34,8 +34,8 @@ SPLIT_FLAGS = re.compile(
 )
 # Used only where a row has no stronger name of the key, since beside one they are something else.
 WEAKER: dict[str, tuple[str, ...]] = {
-    "path": ("video_name", "clip", "clip_name", "video_id", "videoid", "vid", "youtube_id", "ytid", "yt_id", "clip_id",
-             "name", "url", "video_url", "uri", "link"),
+    "path": ("video_name", "clip", "clip_name", "video_id", "videoid", "vid", "vid_name", "youtube_id", "ytid", "yt_id",
+             "clip_id", "name", "url", "video_url", "uri", "link"),
     "label": ("class_label", "label_name", "category", "categories", "category_name", "action", "actions",
               "action_label", "action_name", "action_class", "activity", "tag", "tags"),
     "split": ("subset", "set", "partition", "data_split", "dataset_split", "split_name"),
@@ -168,8 +168,15 @@ def time_name(name: str, others: frozenset[str] = frozenset()) -> TimeName | Non
     words = [word for word in rest if word not in fillers]
     if len(words) == 1 and words[0] in PART_WORDS:
         return TimeName(PART_WORDS[words[0]], unit, not units)
-    part = _part_of_pair(_pair_word(rest), {_pair_word(_unit_and_rest(other)[1]) for other in others})
+    own = _pair_word(rest)
+    part = _part_of_pair(own, _pair_words(others)) if own else None
     return None if part is None else TimeName(part, unit, not units)
+
+
+@lru_cache(maxsize=64)
+def _pair_words(names: frozenset[str]) -> frozenset[str]:
+    """The words of PAIRS among the names of a row; once for all names, since a row may have thousands."""
+    return frozenset(_pair_word(_unit_and_rest(name)[1]) for name in names)
 
 
 def _unit_and_rest(name: str) -> tuple[list[Unit], list[str]]:
@@ -186,7 +193,7 @@ def _pair_word(words: Iterable[str]) -> str:
     return rest[0] if len(rest) == 1 and any(rest[0] in pair for pair in PAIRS) else ""
 
 
-def _part_of_pair(word: str, others: set[str]) -> Part | None:
+def _part_of_pair(word: str, others: frozenset[str]) -> Part | None:
     for start, end in PAIRS:
         if word in (start, end) and {start, end} <= others:
             return "start" if word == start else "end"

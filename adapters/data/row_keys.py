@@ -24,6 +24,8 @@ from adapters.errors import DatasetError
 
 _MAX_NAME = 200
 _MAX_NAMES = 2000
+# Columns that Label Studio always writes beside the answers, whose own names are those of the project's tags.
+_SHORT_EXPORT = frozenset({"annotation_id", "annotator", "lead_time"})
 
 
 class RowValues(NamedTuple):
@@ -118,6 +120,11 @@ def _cached(names: tuple[str, ...], extra_keys: bool) -> _Names:
     """What names mean; rows of a file mostly have the same ones. What is refused is not kept."""
     _check_printable_and_short(names)
     others = frozenset(normal_name(name) for name in names)
+    if others >= _SHORT_EXPORT:
+        raise DatasetError(
+            "is a short export of Label Studio (CSV, TSV or JSON-MIN), in which any column may hold the labels. Export "
+            "the project as JSON."
+        )
     keys: dict[str, list[str]] = {}
     weaker: dict[str, list[str]] = {}
     times: list[str] = []

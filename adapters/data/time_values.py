@@ -256,9 +256,10 @@ def _moment(value: object, unit: Unit, name: str, where: str, text: bool) -> Mom
         except ValueError:
             key = {"start": "start_seconds", "end": "end_seconds"}.get(name, name)
             kind = "seconds, a number" if unit == "seconds" else f"{unit}, a number"
+            point = " Write decimals with a point, not a comma." if "," in value else ""
             raise DatasetError(
                 f"{where}: {key} must be {kind}; got {value!r:.60}. Clock times such as 1:02:03.5 or 2:03 are also "
-                "accepted."
+                f"accepted.{point}"
             ) from None
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise DatasetError(f"{where}: {name} must be {unit} >= 0, got {value!r:.60}")

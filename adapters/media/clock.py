@@ -89,6 +89,7 @@ class PacketClock:
         self._least_witnesses = 0 if may_be_joined else _LEAST_WITNESSES
         self.shift = 0.0
         self.top: float | None = None
+        self._before_pause, self._since_pause = -math.inf, 0
 
     def advance(self, stamp: float, is_key: bool, read_following: Callable[[], Sequence[float]]) -> float | None:
         """The source time of the next packet; None where its stamp is damaged.
@@ -106,7 +107,9 @@ class PacketClock:
         if wrap := self._wrap(time):
             self.shift += wrap
             time = stamp + self.shift
-        if abs(time - self.top) > self._usual_distance(time < self.top, is_key):
+        self._since_pause += 1
+        before_pause = not is_key and self._is_before_pause(time)
+        if abs(time - self.top) > self._usual_distance(time < self.top, is_key) and not before_pause:
             others = [other + self.shift + self._wrap(other + self.shift) for other in read_following()]
             after = [other for other in others if abs(other - time) <= abs(other - self.top)]
             if self._may_be_joined and is_key and time < self.top and self._is_followed(time, others):
@@ -120,8 +123,15 @@ class PacketClock:
                 move = self.top + self.interval - min(time, *after, time)
                 self.shift += move
                 time += move
+        if time - self.top > self._back:
+            self._before_pause, self._since_pause = self.top, 0
         self.top = max(self.top, time)
         return time
+
+    def _is_before_pause(self, time: float) -> bool:
+        """Whether a frame is shown before a long still, and was decoded after the frame that ends it."""
+        is_near = abs(time - self._before_pause) <= self._back
+        return is_near and not self._may_be_joined and self._since_pause <= _REORDERED_FRAMES
 
     def _usual_distance(self, is_before: bool, is_key: bool) -> float:
         """How far a time may be from the latest one without a doubt, in seconds."""

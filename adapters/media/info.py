@@ -124,6 +124,19 @@ def note_chosen_stream(decoder: Decoder) -> None:
         decoder.damage.note(f"video stream {chosen.index} is read: {why}")
 
 
+def note_transparency(decoder: Decoder) -> None:
+    """Add a warning where the transparency of VP8 and VP9 lies beside the frames, which FFmpeg's decoders pass over.
+
+    Args:
+        decoder: The open stream.
+    """
+    if decoder.stream.metadata.get("alpha_mode") == "1":
+        decoder.damage.note(
+            "its transparency is not read: transparent parts have the colours that are stored there. Lay it over black "
+            "first if it should look so (ffmpeg -c:v libvpx-vp9 -i FILE ...)"
+        )
+
+
 def nothing_decoded(source: Source, decoder: Decoder) -> str:
     """The message for a stream that was read to its end without a frame."""
     declared = decoder.stream.frames

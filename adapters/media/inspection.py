@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from adapters.media.mp4_tables import DeclaredTooMuch, Mp4Tables, Track, read_tables
-from adapters.media.recognition import HEAD_BYTES, is_jpeg, is_jpeg_stream, refused_as
+from adapters.media.recognition import HEAD_BYTES, has_video_behind, is_jpeg, is_jpeg_stream, refused_as
 
 _PICTURE_BRANDS = {
     b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"hevx": "HEIC",
@@ -78,6 +78,12 @@ def inspect_file(file: BinaryIO, size: int, most_top_boxes: int | None = None) -
         file.seek(0)
         if is_jpeg_stream(file):
             return Inspection(format="mjpeg")
+        file.seek(0)
+        if has_video_behind(file):
+            return Inspection(
+                "a motion photo, a picture (JPEG) with a short video behind it. Export the video first, in the gallery "
+                "of the phone"
+            )
         return Inspection("a picture (JPEG), not a video. Give a video file or an animated GIF")
     if (refusal := refused_as(head)) is not None:
         return Inspection(refusal)

@@ -160,7 +160,6 @@ def open_container(
     allow_url: bool = False,
     limits: MediaLimits | None = None,
     playlists: bool = False,
-    redirects: bool = True,
 ) -> InputContainer:
     """Open a source for reading. A file cannot lead FFmpeg to anything except files.
 
@@ -169,7 +168,6 @@ def open_container(
         allow_url: Whether a URL is allowed.
         limits: For sources from someone unknown; None: no limits.
         playlists: Whether the URL may be an HLS playlist, which leads FFmpeg to further addresses, never to files.
-        redirects: Whether the URL's server may lead to another address.
 
     Raises:
         MediaError: The source cannot be opened as a video; says what is wrong with it.
@@ -180,7 +178,6 @@ def open_container(
     if not name.startswith("file:"):
         formats = f"{URL_FORMATS},hls" if playlists else URL_FORMATS
         options = {"protocol_whitelist": _URL_PROTOCOLS, "format_whitelist": formats, **_CLOSED}
-        options |= {} if redirects else {"max_redirects": "0"}
         try:
             return open_input(name, limits, container_options=options, timeout=URL_TIMEOUT_SECONDS)
         except (av.FFmpegError, OSError, ValueError) as error:

@@ -28,6 +28,7 @@ _FIRST_PICTURE_BYTES = 16 << 20
 # Not in a text of any usual code: control characters except tab, line feed, form feed, return and escape.
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]", re.DOTALL)  # of a JPEG
+_MP4_START = re.compile(rb"\x00\x00\x00[\x10-\x7f]ftyp[ -~]{4}")
 _MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 
 _PICTURE = "a picture ({}), not a video. Give a video file or an animated GIF"
@@ -161,10 +162,21 @@ def is_jpeg_stream(file: BinaryIO) -> bool:
     return second is not None and second[1] == first[1]
 
 
+def has_video_behind(file: BinaryIO) -> bool:
+    """Whether an MP4 follows a JPEG picture, as in the motion photos of phones.
+
+    Args:
+        file: The file, at its beginning; its position changes.
+    """
+    data = file.read(_FIRST_PICTURE_BYTES)
+    first = _jpeg_end_and_size(data, 0)
+    return first is not None and _MP4_START.search(data, first[0]) is not None
+
+
 def _jpeg_end_and_size(data: bytes, start: int) -> tuple[int, bytes | None] | None:
     """Where a JPEG ends (its header, if it is cut), and its size as stored (ITU-T T.81, B.2); None if it is none."""
     at, size = start + 2, None
-    while at + 4 <= len(data):
+    while at + 2 <= len(data):
         if data[at] != 0xFF:
             return None
         marker = data[at + 1]

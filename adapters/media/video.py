@@ -24,7 +24,7 @@ from adapters.media.faults import SourceErrors, pass_over_source
 from adapters.media.frame_cursor import FrameCursor
 from adapters.media.frame_listing import packet_times
 from adapters.media.frame_times import DecodedFrame
-from adapters.media.info import VideoInfo, describe_video, note_chosen_stream, nothing_decoded
+from adapters.media.info import VideoInfo, describe_video, note_chosen_stream, note_transparency, nothing_decoded
 from adapters.media.nearby_frames import NearbyFrames, nearby_frames
 from adapters.media.opening import MOST_FRAME_PIXELS, MediaLimits, Source
 from adapters.media.preprocess import decode_size
@@ -155,6 +155,7 @@ class Video:
             self._orientation = orientation_of(self._first.frame)
             if video_stream is None:
                 note_chosen_stream(decoder)
+            note_transparency(decoder)
             self.info = describe_video(source, decoder, self._first, self._orientation)
             if limits is not None:
                 limits.check_size(source, self.info.width, self.info.height)

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from adapters.errors import ConfigError, MediaError, MissingExtraError
 from adapters.media import UnreadablePath, VideoFile, is_hidden, is_video_name
 from adapters.system import blocks_fingerprint
+from cliplab.library.block_reader import open_blocks
 from cliplab.library.storage_cache import BLOCK_BYTES, BlockCache
 
 # Whose tags are digests of the content; others may be equal for different files of one size and second.
@@ -28,9 +29,6 @@ _TAGS = ("ETag", "etag", "md5Hash", "Content-MD5", "generation")
 # A read that fails is tried again after so many seconds each.
 _RETRY_SECONDS = (0.2, 1.0, 3.0)
 _FINAL = (FileNotFoundError, PermissionError, IsADirectoryError, NotImplementedError)
-# Read at once after a jump, and at most where reading goes on from there.
-_FIRST_BLOCKS, _MOST_BLOCKS = 2, 16
-_BUFFER_BYTES = 128 * 1024
 
 T = TypeVar("T")
 
@@ -203,7 +201,7 @@ class StoredVideo:
 
     def open_binary(self) -> io.BufferedReader:
         """A file to read and seek, of its own position."""
-        return io.BufferedReader(_Reader(self), _BUFFER_BYTES)
+        return open_blocks(self)
 
     def forget(self) -> None:
         """Take what the cache has of it away: it may be of two versions."""
@@ -230,46 +228,6 @@ class StoredVideo:
         for place, block in enumerate(blocks):
             self._blocks.write(first + place, block)
         return blocks
-
-
-class _Reader(io.RawIOBase):
-    """An object's bytes. Reading on from where the last read ended asks for more at a time."""
-
-    def __init__(self, video: StoredVideo) -> None:
-        self._video, self._at = video, 0
-        self._held: dict[int, bytes] = {}  # the blocks of the last fetch
-        self._next, self._run = -1, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._video.size_bytes}[whence]
-        if base + offset < 0:
-            raise OSError(errno.EINVAL, "a position before the start")
-        self._at = base + offset
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        number, inside = divmod(self._at, BLOCK_BYTES)
-        if self._at >= self._video.size_bytes or not len(buffer):
-            return 0
-        if number not in self._held:
-            self._run = self._run + 1 if number == self._next else 0
-            # A key frame is often read in two, and what comes after it not at all: more only from the third on.
-            blocks = self._video.fetch(number, min(_FIRST_BLOCKS << max(self._run - 1, 0), _MOST_BLOCKS))
-            self._held = dict(enumerate(blocks, number))
-            self._next = number + len(blocks)
-        part = self._held[number][inside : inside + len(buffer)]
-        buffer[: len(part)] = part
-        self._at += len(part)
-        return len(part)
 
 
 def _open(url: str, fresh: bool = False) -> tuple[Any, str]:

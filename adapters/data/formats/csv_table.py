@@ -36,7 +36,7 @@ def import_csv(path: str | Path, labels: Sequence[str] | None = None) -> Dataset
         DatasetError: The file cannot be read, or a row is wrong; names its place.
     """
     path = Path(path)
-    text = read_text(path)
+    text = read_text(path, utf_16=True)
     told = _SEPARATOR.match(text)  # of Excel
     text = text if told is None else text[told.end() :]
     header = text.split("\n", 1)[0]
@@ -109,6 +109,8 @@ def _is_label(name: str) -> bool:
 def _row(names: list[str], labels: list[str], cells: list[str], where: str) -> dict[str, Any]:
     if not any(map(str.strip, cells)):
         return {}
+    if len(cells) > len(names) and not any(map(str.strip, cells[len(names) :])):
+        cells = cells[: len(names)]
     if len(cells) != len(names):
         raise DatasetError(f"{where}: has {len(cells)} cells, but the header has {len(names)} columns")
     row: dict[str, Any] = dict(zip(names, cells, strict=True))

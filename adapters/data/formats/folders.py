@@ -56,7 +56,21 @@ def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dat
             f"{root}: no class folder with videos in it, nor dataset.jsonl, labels.json, dataset.csv, or items/ with "
             "json/. Put the videos of each class into a folder of that name."
         )
+    if len(classes) == 1 and next(iter(classes)) not in (labels or ()):
+        _check_outer(root / next(iter(classes)), [row for _, row in rows])
     return make_dataset(rows, root, labels, listed=sorted(classes))
+
+
+def _check_outer(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse the only folder of a dataset if it may be one around those of the classes, as archives often have it."""
+    inner = list(dict.fromkeys(row["group"].partition("/")[0] for row in rows if "group" in row))
+    if len(inner) > 1 and all("group" in row for row in rows):
+        split = next((row["split"] for row in rows if row["split"]), None)
+        raise DatasetError(
+            f"{folder}: is the only folder here, so {', '.join(inner[:3])} in it may be classes or groups of one "
+            f"class. To read them as classes, give {folder}; if all clips are of the class {folder.name!r}"
+            f"{', with splits in it' if split else ''}, name it as a label (--label, labels=)."
+        )
 
 
 def _holds_files(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ from adapters.media import is_picture_name, is_video_name
 from adapters.system import write_json_atomic
 
 _KNOWN = ("split", "group", "source")
+# Older templates show a video as text in HTML.
+_MARKUP = re.compile(
+    r"""<(?:video|source|img)\b[^>]{0,2000}?\ssrc\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s>]+))""", re.IGNORECASE
+)
 _REFUSED = "annotations that were skipped or rejected"
 
 
@@ -130,11 +135,17 @@ def _stretch(
 def _media(data: dict[str, Any]) -> str | None:
     """The value of a task's data that names a video, that of the key "video" first; otherwise a picture likewise."""
     for key, known in (("video", is_video_name), ("image", is_picture_name)):
-        values = [value for value in (data.get(key), *data.values()) if isinstance(value, str)]
+        values = [_address(value) for value in (data.get(key), *data.values()) if isinstance(value, str)]
         found = next((value for value in values if _names(value, known)), None)
         if found is not None:
             return found
     return None
+
+
+def _address(value: str) -> str:
+    """The address in a tag of HTML; any other value as it is."""
+    found = _MARKUP.search(value[:10_000]) if "<" in value[:100] else None
+    return value if found is None else next(filter(None, found.groups()), value)
 
 
 def _names(value: str, known: Callable[[str], bool]) -> bool:

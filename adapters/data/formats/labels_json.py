@@ -1,4 +1,4 @@
-"""labels.json: an object with a list of videos for each class."""
+"""labels.json: an object with a list of videos for each class; a list of rows, as other tools write, is read too."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from adapters.system import write_json_atomic
 def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) -> Dataset:
     """Read {"class": [entry, ...], ...}; an entry is a path, or an object with the keys of a row except ``label``.
 
-    JSON in the style of ActivityNet is read too. Entries that differ only in the class become one clip with several
-    labels.
+    JSON in the style of ActivityNet and a list of rows with the columns of a CSV are read too. Entries that differ only
+    in the class become one clip with several labels.
 
     Args:
         path: The JSON file.
@@ -36,10 +36,13 @@ def import_labels_json(path: str | Path, labels: Sequence[str] | None = None) ->
         return not_empty(
             merge_labels(make_dataset(activitynet_rows(content, path), path.parent, labels, extra_keys=True)), path
         )
+    if isinstance(content, list) and content and all(isinstance(row, dict) for row in content):
+        listed_rows = ((f"{path}, entry {number}", row) for number, row in enumerate(content, 1))
+        return not_empty(merge_labels(make_dataset(listed_rows, path.parent, labels, extra_keys=True)), path)
     if not isinstance(content, dict) or not content or not all(isinstance(v, list) for v in content.values()):
         raise DatasetError(
-            f'{path}: must be an object of lists such as {{"highlights": ["a.mp4"], "normal": ["b.mp4"]}}, '
-            f"got {type_and_value(content)}"
+            f'{path}: must be an object of lists such as {{"highlights": ["a.mp4"], "normal": ["b.mp4"]}}, or a list '
+            f'of rows such as [{{"path": "a.mp4", "label": "ad"}}], got {type_and_value(content)}'
         )
     rows = []
     for label, entries in content.items():

@@ -16,15 +16,20 @@ LIMIT_BYTES = 256 * 2**20
 _MAX_JSON_COST = 30_000_000
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, utf_16: bool = False) -> str:
     """The text of a file in UTF-8, with or without a byte order mark.
+
+    Args:
+        path: The file.
+        utf_16: Whether it may be UTF-16 with a byte order mark instead, as Excel's "Unicode Text" is.
 
     Raises:
         DatasetError: The file cannot be read, is not a regular file, has more than LIMIT_BYTES, is not UTF-8, or has
             NUL bytes.
     """
     try:
-        text = read_regular_bytes(path, LIMIT_BYTES, DatasetError).decode("utf-8-sig")
+        data = read_regular_bytes(path, LIMIT_BYTES, DatasetError)
+        text = data.decode("utf-16" if utf_16 and _is_utf16(data) else "utf-8-sig")
     except FileNotFoundError:
         raise DatasetError(f"{path}: no such file. Give a dataset.jsonl, labels.json, CSV or folder.") from None
     except (OSError, ValueError) as error:
@@ -35,6 +40,11 @@ def read_text(path: Path) -> str:
             f"{path}: contains NUL bytes, so it is not UTF-8 text. Save it as UTF-8, or use another file."
         )
     return text
+
+
+def _is_utf16(data: bytes) -> bool:
+    # The mark of UTF-32 begins with that of UTF-16.
+    return data.startswith((b"\xff\xfe", b"\xfe\xff")) and not data.startswith(b"\xff\xfe\0\0")
 
 
 def read_head(path: Path) -> str:

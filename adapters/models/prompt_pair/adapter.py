@@ -162,12 +162,11 @@ class PromptPairAdapter(BaseModelAdapter):
             if self._texts is None:
                 threads = self.config["num_threads"] or available_cores()
                 context, embed = open_text_network(self._files.text, threads)
-                encode, rows = open_tokenizer(self._files.tokenizer, context), []
-                for label in self.labels:
-                    texts = [template.replace("{}", label) for template in self.config["templates"]]
-                    vectors = _unit(embed(*encode(texts)), str(self._files.text))
-                    rows.append(vectors.mean(axis=0))
-                self._texts = _unit(np.stack(rows), str(self._files.text))
+                templates = self.config["templates"]
+                texts = [template.replace("{}", label) for label in self.labels for template in templates]
+                tokens = open_tokenizer(self._files.tokenizer, context)(texts)
+                vectors = _unit(embed(*tokens), str(self._files.text)).reshape(len(self.labels), len(templates), -1)
+                self._texts = _unit(vectors.mean(axis=1), str(self._files.text))
             return self._texts
 
     # What a pair cannot do ----------------------------------------------------------------------------------------

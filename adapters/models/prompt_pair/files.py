@@ -169,8 +169,12 @@ def _three(path: Path, values: dict[str, Any], name: str, usual: tuple[float, ..
     good = good and all(
         isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) for value in found
     )
-    if not good or (name == "image_std" and not all(value > 0 for value in found)):
-        raise ConfigError(f'{path}: "{name}" must be three numbers, of R, G and B, got {found!r:.80}')
+    # Of levels, in 0..1 or 0..255: a spread of nearly nothing is 0 in float32.
+    low, high = (1e-6, 1e6) if name == "image_std" else (-1e6, 1e6)
+    if not good or not all(low <= value <= high for value in found):
+        raise ConfigError(
+            f'{path}: "{name}" must be three numbers, of R, G and B, got {found!r:.80}; each from {low:g} to {high:g}'
+        )
     return tuple(map(float, found))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 MAX_PARTS = 2_000_000  # values of all messages; CLIP ViT-L/14 has some 60,000
+MAX_NODES = 50_000  # nodes, weights and functions; CLIP ViT-L/14 has some 5,000, and a runtime plans each of them
 _DEEPEST = 16  # of graphs in loops and branches
 # Fields of messages, by onnx.proto3: those that hold further messages, by the kind of these.
 _FIELDS: dict[str, dict[int, str]] = {
@@ -41,12 +42,15 @@ def unsound_onnx(data: bytes) -> str | None:
 
 class _Walk:
     def __init__(self, data: bytes) -> None:
-        self._data, self._left = data, MAX_PARTS
+        self._data, self._left, self._nodes_left = data, MAX_PARTS, MAX_NODES
 
     def check(self, start: int, end: int, kind: str, depth: int) -> int:
         """How many parts of a message were looked at; raises ValueError where one is not allowed."""
         if depth > _DEEPEST:
             raise ValueError("its graphs are nested too deeply")
+        self._nodes_left -= kind in ("node", "tensor", "sparse", "function")
+        if self._nodes_left < 0:
+            raise ValueError(f"it has more than {MAX_NODES:,} nodes and weights")
         inner, count = _FIELDS.get(kind, {}), 0
         for field, value, place in self._items(start, end):
             if kind == "tensor" and field == _DATA_LOCATION and value == _EXTERNAL:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters.errors import ConfigError, MediaError
 from adapters.media import is_live, open_container, open_video, require_footage, video_streams
@@ -24,7 +25,10 @@ from cliplab.detect.highlights.rating_order import RatingOrder
 from cliplab.detect.highlights.reading import ContainerReader, Pass
 from cliplab.detect.highlights.stage2 import Judge
 from cliplab.detect.highlights.stretch_features import StretchFeatures
-from cliplab.detect.highlights.web_reading import WebReader
+from cliplab.detect.highlights.web_video import WebVideo
+
+if TYPE_CHECKING:
+    from adapters.media import Source
 
 OnProgress = Callable[[str, float, float], object]
 OnCandidate = Callable[[Candidate], object]
@@ -86,12 +90,8 @@ def find_highlights(
             is_stopped=is_stopped,
         )
     messages, notes = ([], []) if chat is None else read_chat(chat)
-    if check_url is not None and is_live(str(source)):
-        # FFmpeg follows redirects without asking, so that they are followed before, and it must not.
-        source = WebReader(options.headers, check_url).final_address(str(source))
-    found, candidates = _watch_file(
-        source, options, messages, on_progress, on_candidate, check_stop, redirects=check_url is None
-    )
+    with _opened(source, options, check_url, is_stopped) as opened:
+        found, candidates = _watch_file(opened, options, messages, on_progress, on_candidate, check_stop)
     if on_progress is not None and stage2 is not None:
         on_progress("stage 2", 0, 1)
     if stage2 is not None and found.seen:
@@ -110,14 +110,31 @@ def find_highlights(
     )
 
 
-def _watch_file(
+@contextmanager
+def _opened(
     source: str | Path,
+    options: HighlightOptions,
+    check_url: Callable[[str], object] | None,
+    is_stopped: Callable[[], bool],
+) -> Iterator[Source]:
+    """The source as it may be opened: FFmpeg asks addresses and follows redirects without a check."""
+    if check_url is None or not is_live(str(source)):
+        yield source
+        return
+    video = WebVideo(str(source), options.headers, check_url, is_stopped)
+    try:
+        yield video
+    finally:
+        video.close()
+
+
+def _watch_file(
+    source: Source,
     options: HighlightOptions,
     messages: Sequence[tuple[float, float]],
     on_progress: OnProgress | None,
     on_candidate: OnCandidate | None,
     check_stop: Callable[[], None],
-    redirects: bool,
 ) -> tuple[Pass, list[Candidate]]:
     cells = Cells()
     found, proposer = Pass(cells, options), Proposer(cells, options.min_score)
@@ -133,7 +150,7 @@ def _watch_file(
             kept[peak.seconds] = peak, with_edges(peak, cells, found.cuts, options, end)
             provisional.add(kept[peak.seconds][1])
 
-    with open_container(source, allow_url=is_live(str(source)), redirects=redirects) as container:
+    with open_container(source, allow_url=is_live(str(source))) as container:
         origin, declared = _begin(source, container)
         reported = 0.0
         for seconds in ContainerReader(container, found, origin=origin, source=str(source)).read():
@@ -141,7 +158,7 @@ def _watch_file(
                 reported = seconds
                 check_stop()
                 if not is_live(str(source)):
-                    require_footage(source, seconds)
+                    require_footage(str(source), seconds)
                 propose()
                 if on_progress is not None:
                     on_progress("watch", min(seconds, declared), declared)
@@ -223,7 +240,7 @@ def _inside(candidate: Candidate, end_seconds: float) -> Candidate:
     return replace(candidate, start=round(max(end_seconds - length, 0.0), 3), end=round(end_seconds, 3))
 
 
-def _begin(source: str | Path, container: Any) -> tuple[float | None, float]:
+def _begin(source: Source, container: Any) -> tuple[float | None, float]:
     """The source time of the first frame, None where there is no picture; and the declared length in seconds."""
     declared = container.duration / 1_000_000 if container.duration else math.inf
     if any(stream.codec_context is not None for stream in video_streams(container)):

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import IO, Any
 
 from adapters.errors import AdapterError, MediaError
 
@@ -107,17 +107,43 @@ class WebReader:
         except Exception as error:  # of http.client: a server that does not speak HTTP or hangs up
             raise MediaError(f"{url}: was not received completely ({error}). Try again.") from None
 
-    def final_address(self, url: str) -> str:
-        """Where an address leads, redirects followed and checked; what is there is not read.
+    def look(self, url: str) -> tuple[str, int | None]:
+        """Where an address leads, redirects followed and checked, and the size of what is there.
 
         Args:
             url: Of http or https.
 
+        Returns:
+            The address, and the size in bytes where the server sends parts; None where it does not.
+
         Raises:
             MediaError: It cannot be asked, or leads to where it must not.
         """
+        with self._asked(url, (0, 1)) as answer:
+            told = answer.headers.get("Content-Range", "").rpartition("/")[2]
+            sends_parts = answer.status == 206 and told.isdecimal() and len(told) < 16
+            return str(answer.url), int(told) if sends_parts else None
+
+    def save(self, url: str, file: IO[bytes], most_bytes: int, is_stopped: Callable[[], bool] = lambda: False) -> int:
+        """Write what is at an address to a file, in memory that does not grow with it.
+
+        Args:
+            url: Of http or https.
+            file: Open for writing.
+            most_bytes: The longest answer that is taken.
+            is_stopped: Asked while it is read.
+
+        Returns:
+            How many bytes there were.
+
+        Raises:
+            MediaError: As ``get``.
+        """
+        count = 0
         with self._asked(url, None) as answer:
-            return str(answer.url)
+            for block in self._blocks(url, answer, most_bytes, is_stopped):
+                count += file.write(block)
+        return count
 
     @contextmanager
     def _opened(self, url: str, byte_range: tuple[int, int] | None) -> Iterator[Any]:

@@ -133,9 +133,9 @@ def test_a_file_is_read_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_text_of_another_encoding_is_named(tmp_path: Path) -> None:
-    (tmp_path / "d.csv").write_bytes("path,label\na.mp4,x\n".encode("utf-16"))
-    with pytest.raises(DatasetError, match="UTF-8"):
-        read_dataset(tmp_path / "d.csv")
-    (tmp_path / "d.csv").write_bytes("path,label\na.mp4,x\n".encode("utf-16-le"))
-    with pytest.raises(DatasetError, match="UTF-8"):
-        read_dataset(tmp_path / "d.csv")
+    text = "path,label\na.mp4,é\n"
+    cut = text.encode("utf-16")[:-1]
+    for data in (text.encode("utf-16-le"), text.encode("utf-32"), text.encode("cp1252"), cut):
+        (tmp_path / "d.csv").write_bytes(data)
+        with pytest.raises(DatasetError, match="UTF-8"):
+            read_dataset(tmp_path / "d.csv")

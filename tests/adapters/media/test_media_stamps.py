@@ -211,6 +211,19 @@ def test_packets_that_leap_together_are_another_clock() -> None:
     assert times(PacketClock(0.5, False), 1.0, 1.5, 3000.0, 3000.5, 3001.0) == [1.0, 1.5, 3000.0, 3000.5, 3001.0]
 
 
+@pytest.mark.parametrize("pause", [2.0, 30.0, 7200.0])
+@pytest.mark.parametrize("frames_before", range(1, 4))
+def test_frames_before_a_long_still_that_are_decoded_after_its_end_keep_their_times(
+    pause: float, frames_before: int
+) -> None:
+    """A screen recorder writes nothing while the picture is still; B-frames around it are decoded out of order."""
+    shown = [0.04 * n for n in range(20)] + [0.76 + pause + 0.04 * n for n in range(1, 20)]
+    place = 20 - frames_before  # the frame after the pause is decoded before the last ones ahead of it
+    stamps = [*shown[:place], shown[20], *shown[place:20], *shown[21:]]
+    for interval in (0.04, 0.5):  # as it is, and as the average rate with the pause in it says
+        assert times(PacketClock(interval, False), *stamps) == pytest.approx(stamps)
+
+
 def test_stamps_of_33_bits_begin_again() -> None:
     wrap = float(Fraction(MPEG_WRAP, 90_000))
     stamps = [(wrap - 0.2 + 0.04 * n) % wrap for n in (0, 3, 1, 2, 6, 4, 5, 9, 7, 8)]

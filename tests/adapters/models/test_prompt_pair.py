@@ -23,8 +23,9 @@ from adapters.errors import (
     TrainingError,
 )
 from adapters.inference import open_model, parse_prompts, prompt_config, prompt_digest
+from adapters.models.prompt_pair import tokenizing
 from adapters.models.prompt_pair.files import read_preparation
-from adapters.models.prompt_pair.onnx_parts import unsound_onnx
+from adapters.models.prompt_pair.onnx_parts import MAX_NODES, unsound_onnx
 from adapters.models.prompt_pair.tokenizing import open_tokenizer
 from adapters.records import Clip
 
@@ -148,6 +149,39 @@ def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, name: str, con
         model_of(folder).predict([clip_of("red")])
 
 
+DOUBLE = {"type": "Replace", "pattern": {"String": "r"}, "content": "rr"}
+
+
+SPLIT = {"type": "Split", "pattern": {"Regex": "(?:(a|aa)+)+$x"}, "behavior": "Isolated", "invert": False}
+
+
+@pytest.mark.parametrize(
+    ("changes", "prompt", "words"),
+    [
+        # 2**40 letters
+        ({"normalizer": {"type": "Sequence", "normalizers": [DOUBLE] * 40}}, "red", "more than 1 seconds|memory|MB"),
+        ({"pre_tokenizer": SPLIT}, "a" * 290, "retry-limit|more than 1 seconds"),
+        ({"model": {"type": "WordLevel", "vocab": WORDS, "unk_token": "missing"}}, "unheard", "UNK"),
+        ({"model": {"type": "\u001b[31mX"}}, "red", "did not match"),
+    ],
+)
+def test_a_tokenizer_that_never_ends_costs_its_own_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], prompt: str, words: str
+) -> None:
+    monkeypatch.setattr(tokenizing, "_CPU_SECONDS", 1)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps({**word_tokenizer(), **changes}))
+    with pytest.raises(BundleError, match=rf"tokenizer\.json: is not a tokenizer, or is damaged \(.*(?:{words})"):
+        open_tokenizer([path], 8)([prompt])
+
+
+def test_a_spread_of_nearly_nothing_is_refused(tmp_path: Path) -> None:
+    for name, values in (("image_std", [1e-320, 1, 1]), ("image_std", [1, 1, 1e30]), ("image_mean", [1e30, 0, 0])):
+        folder = write_pair(tmp_path / name, **{name: values})
+        with pytest.raises(ConfigError, match=f'"{name}" must be three numbers.*each from'):
+            model_of(folder)
+
+
 def test_a_network_that_answers_no_numbers(tmp_path: Path) -> None:
     folder = write_pair(tmp_path, image_mean=[1.0, 0.0, 0.0], image_std=[1.0] * 3)
     with pytest.raises(ScoresError, match="zero or not a finite number"):
@@ -177,6 +211,11 @@ def test_hostile_onnx_files_are_refused_before_they_run() -> None:
     assert "another file" in str(unsound_onnx(image_onnx(external=True)))
     assert "not built in" in str(unsound_onnx(image_onnx(domain="evil.ops")))
     assert unsound_onnx(b"") == "it has no graph"
+    for field in (b"\x0a\x00", b"\x2a\x00"):  # empty nodes, empty weights
+        graph = field * MAX_NODES
+        assert unsound_onnx(b"\x3a" + _size(graph) + graph) is None
+        graph += field
+        assert unsound_onnx(b"\x3a" + _size(graph) + graph) == "it has more than 50,000 nodes and weights"
     whole = image_onnx()
     for end in range(0, len(whole), 7):
         unsound_onnx(whole[:end])  # says something, and raises nothing
@@ -222,10 +261,10 @@ def test_words_of_clip_by_vocabulary_and_merges(tmp_path: Path) -> None:
         encode(["red red red red red red red"])
     (tmp_path / "merges.txt").write_text("#version: 0.2\nr e d\n")
     with pytest.raises(BundleError, match="not a pair"):
-        open_tokenizer([tmp_path / "vocab.json", tmp_path / "merges.txt"], 8)
+        open_tokenizer([tmp_path / "vocab.json", tmp_path / "merges.txt"], 8)(["red"])
     (tmp_path / "vocab.json").write_text(json.dumps(WORDS))
     with pytest.raises(BundleError, match="startoftext"):
-        open_tokenizer([tmp_path / "vocab.json", tmp_path / "merges.txt"], 8)
+        open_tokenizer([tmp_path / "vocab.json", tmp_path / "merges.txt"], 8)(["red"])
 
 
 def test_how_pictures_are_prepared(tmp_path: Path) -> None:

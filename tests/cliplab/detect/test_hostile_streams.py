@@ -17,9 +17,8 @@ from loopback import serving
 from media_patterns import numbered_frame, write_video
 
 from adapters.errors import ConfigError, MediaError
-from adapters.media import open_container
 from cliplab.detect import find_highlights, follow_highlights
-from cliplab.detect.highlights import web_reading
+from cliplab.detect.highlights import web_reading, web_video
 from cliplab.detect.highlights.hls import Fetcher, parse_playlist
 from cliplab.detect.observing import observe
 
@@ -51,7 +50,14 @@ class _Hostile(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def _file(self, data: bytes) -> None:
-        self._send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+        wanted = self.headers.get("Range", "")
+        if wanted and getattr(self.server, "parts", False):
+            first, last = (int(number) for number in wanted.removeprefix("bytes=").split("-"))
+            part = data[first : last + 1]
+            head = f"206 Partial Content\r\nContent-Range: bytes {first}-{first + len(part) - 1}/{len(data)}"
+        else:
+            part, head = data, "200 OK"
+        self._send(f"HTTP/1.1 {head}\r\nContent-Length: {len(part)}\r\n\r\n".encode() + part)
 
     def slow_body(self) -> None:
         self._send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
@@ -198,7 +204,6 @@ def test_a_leap_of_a_streams_clock_is_a_joint(tmp_path: Path, server: Any) -> No
 
 
 def test_where_an_address_of_a_video_leads_is_checked_too(tmp_path: Path, server: Any) -> None:
-    """FFmpeg follows redirects by itself: it is asked for the address to which they lead, and for no other."""
     path = write_video(tmp_path / "a.ts", (numbered_frame(number) for number in range(50)), gop=10)
     server.files = {"a.ts": path.read_bytes()}
     asked: list[str] = []
@@ -211,5 +216,43 @@ def test_where_an_address_of_a_video_leads_is_checked_too(tmp_path: Path, server
     with pytest.raises(MediaError, match="is not public"):
         find_highlights(f"{server.url}/elsewhere", check_url=check)
     assert find_highlights(f"{server.url}/a.ts", check_url=check).duration_seconds == pytest.approx(2.0, abs=0.1)
-    with pytest.raises(MediaError), open_container(f"{server.url}/elsewhere", allow_url=True, redirects=False):
-        pass
+
+
+@pytest.mark.parametrize("parts", [True, False])
+@pytest.mark.parametrize("faststart", [True, False])
+def test_a_video_is_asked_by_checked_connections_only(
+    tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch, parts: bool, faststart: bool
+) -> None:
+    """A name that leads elsewhere from the second look on is noticed: nothing but these connections asks for it."""
+    options = {"movflags": "faststart"} if faststart else {}
+    path = write_video(
+        tmp_path / "a.mp4", (numbered_frame(number) for number in range(50)), gop=10, container_options=options
+    )
+    server.files, server.parts = {"a.mp4": path.read_bytes()}, parts
+    real, looks = socket.getaddrinfo, list[str]()
+
+    def look(host: Any, *rest: Any, **more: Any) -> Any:
+        looks.append(str(host))
+        return real("127.0.0.1" if host == "public.example" else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look)
+    monkeypatch.delenv("http_proxy", raising=False)
+    url = f"http://public.example:{server.url.rpartition(':')[2]}/a.mp4"
+    assert find_highlights(url, check_url=lambda _: None).duration_seconds == pytest.approx(2.0, abs=0.1)
+    assert len(looks) > 1  # each connection looks the name up, and FFmpeg, which knows no such name, none
+
+    def check(address: str) -> None:
+        if "127.0.0.1" in address and len(looks) > 1:
+            raise ConfigError(f"{address}: is not public")
+
+    looks.clear()
+    with pytest.raises(MediaError, match="is not public"):
+        find_highlights(url, check_url=check)
+
+
+def test_a_video_that_is_kept_whole_is_bounded_and_can_be_stopped(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web_video, "MOST_KEPT_BYTES", 2 << 20)
+    with pytest.raises(MediaError, match="is larger than 2 MB"):
+        find_highlights(f"{server.url}/endless", check_url=lambda _: None)
+    with pytest.raises(MediaError, match="stopped"):
+        find_highlights(f"{server.url}/endless", check_url=lambda _: None, is_stopped=lambda: True)
