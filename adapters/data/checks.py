@@ -141,10 +141,12 @@ def _foreign_labels(dataset: Dataset, labels: Sequence[str] | None) -> list[str]
     foreign = [f"{name!r} ({count} clips)" for name, count in dataset.counts().items() if count and name not in labels]
     if not foreign:
         return []
+    advice = "Rename them in the data, or change the labels of the config."
+    if not any(count and name in labels for name, count in dataset.counts().items()):
+        advice += " A published model knows only its own labels; `cliplab train` makes one that knows yours."
     return [
         f"labels unknown to the model: {list_entries(foreign)}. "
-        f"Its labels: {list_entries([repr(name) for name in labels], 20)}. "
-        "Rename them in the data, or change the labels of the config."
+        f"Its labels: {list_entries([repr(name) for name in labels], 20)}. {advice}"
     ]
 
 

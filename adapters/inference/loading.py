@@ -24,7 +24,7 @@ from adapters.config import (
 )
 from adapters.errors import BundleError, ConfigError
 from adapters.protocols import StoredModel
-from adapters.system import quoted_list
+from adapters.system import did_you_mean, quoted_list
 
 _log = logging.getLogger(__name__)
 WEIGHTS_SUFFIXES = (".h5", ".hdf5", ".keras", ".pth", ".pt", ".ckpt", ".safetensors")
@@ -92,9 +92,10 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
         if ready is not None:
             return read_config_file(ready)
         if path.suffix.lower() not in CONFIG_SUFFIXES:
-            names = ", ".join(ready_configs())
+            names = ready_configs()
             raise ConfigError(
-                f"{source}: there is no such file, and no ready config of this name; ready configs: {names}"
+                f"{source}: there is no such file, and no ready config of this name."
+                f"{did_you_mean(str(source), names)} Ready configs: {', '.join(names)}"
             )
     return _with_label_file(read_config_file(path), path.parent)
 

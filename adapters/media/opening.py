@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import math
 import os
 import re
@@ -14,6 +15,7 @@ import av
 from av.container import InputContainer
 
 from adapters.errors import MediaError
+from adapters.media.files import VideoFile, videos_below
 from adapters.media.inspection import Inspection, inspect_file, inspect_path
 from adapters.media.recognition import FILE_FORMATS, URL_FORMATS
 from adapters.system import is_url
@@ -133,14 +135,11 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
     except FileNotFoundError:
         if is_url(text):  # a path was made of it
             raise MediaError(f"{text}: is a URL; only local files are allowed here. Download it first.") from None
-        raise MediaError(f"{text}: no such file (looked from {Path.cwd()}). Check the path.") from None
+        raise MediaError(f"{text}: {_missing(text)} (looked from {Path.cwd()}). Check the path.") from None
     except (OSError, ValueError) as error:
         raise MediaError(f"{text!r}: cannot be read ({error}). Check the path and its permissions.") from None
     if path.is_dir():
-        raise MediaError(
-            f"{text}: is a folder; a video file is required. Give the files in it one by one; `cliplab predict` "
-            "accepts a folder and uses all videos in it."
-        )
+        raise MediaError(f"{text}: {_folder(path)}")
     if path.is_fifo():  # to open it would wait for a writer, for ever
         raise MediaError(
             f"{text}: is a pipe; a video file that can be read twice is required. Copy it to a file, or follow it with "
@@ -153,6 +152,21 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
     if not os.access(path, os.R_OK):
         raise MediaError(f"{text}: no permission to read the file. Change its permissions or run as its owner.")
     return f"file:{path.absolute()}"
+
+
+def _missing(text: str) -> str:
+    """What is wrong with a path that does not exist; commands hand on a pattern that matches nothing as it is."""
+    return "no file matches this pattern" if glob.has_magic(text) else "no such file"
+
+
+def _folder(path: Path) -> str:
+    """What is wrong with a folder in the place of a video; commands hand on one that contains no video."""
+    if next((one for one in videos_below(path) if isinstance(one, VideoFile)), None) is None:
+        return "this folder contains no video file. Check the path, or give a video file."
+    return (
+        "is a folder; a video file is required. Give the files in it one by one; `cliplab predict` accepts a folder "
+        "and uses all videos in it."
+    )
 
 
 def open_container(

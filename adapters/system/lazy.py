@@ -9,13 +9,14 @@ from typing import Any
 
 
 def lazy_exports(
-    package: str, modules: Mapping[str, tuple[str, ...]]
+    package: str, modules: Mapping[str, tuple[str, ...]], base: str | None = None
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """``__getattr__``, ``__dir__`` and ``__all__`` of a package whose names are imported when first used.
 
     Args:
         package: The package's ``__name__``.
         modules: Each module of the package, and the names in it that the package exports.
+        base: The package that the modules are in; None: ``package`` itself.
 
     Returns:
         The three, in this order, to be assigned in the package's ``__init__.py``.
@@ -25,7 +26,7 @@ def lazy_exports(
     def fetch(name: str) -> Any:
         if name not in home:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(f"{package}.{home[name]}"), name)
+        value = getattr(importlib.import_module(f"{base or package}.{home[name]}"), name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -28,6 +28,8 @@ def parse_json(text: str | bytes | bytearray, max_depth: int | None = None) -> A
         value = (_CAREFUL_DECODER if careful else _DECODER).decode(found)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(_explained(error)) from None
     if max_depth is not None:
         check_depth(value, max_depth)
     return value
@@ -72,7 +74,27 @@ def _text_of(text: str | bytes | bytearray) -> str:
         if text.startswith("\ufeff"):
             raise ValueError("it begins with a byte order mark")
         return text
-    return text.decode(json.detect_encoding(text), "surrogatepass")
+    try:
+        return text.decode(json.detect_encoding(text), "surrogatepass")
+    except UnicodeDecodeError:
+        raise ValueError("it is not a text file") from None
+
+
+def _explained(error: json.JSONDecodeError) -> str:
+    """What is wrong and where, in the words of someone who typed the file."""
+    before, after = error.doc[: error.pos].rstrip(), error.doc[error.pos :].lstrip()
+    place = f"line {error.lineno}, column {error.colno}"
+    if not before and not after:
+        return "it is empty"
+    if error.msg.startswith("Illegal trailing comma") or (before.endswith(",") and after[:1] in ("]", "}")):
+        return f"{place}: remove the comma before the closing bracket"
+    if not after:
+        return f"{place}: it ends there, before a quote, ] or }} that closes what was begun"
+    if error.msg.startswith("Unterminated string"):
+        return f"{place}: the text that begins there has no closing quote"
+    if error.msg == "Expecting value":
+        return f'{place}: a JSON value is expected, such as "text", 1, [...] or {{...}}'
+    return f"{place}: {error.msg[:1].lower()}{error.msg[1:]}"
 
 
 def _refuse_constant(name: str) -> Any:

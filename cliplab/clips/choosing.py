@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import sqlalchemy as sa
 
 from cliplab.clips.feature_table import table_and_rows
 from cliplab.clips.learners import size_of
 from cliplab.clips.records import Clip, ClipError, read_features
-from cliplab.clips.schema import CLIPS, RATINGS
+from cliplab.clips.schema import CLIPS, RATINGS, sa
 
 if TYPE_CHECKING:
     from cliplab.clips.manager import ClipManager

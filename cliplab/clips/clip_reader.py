@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from cliplab.clips.clip_rows import rated_features
 from cliplab.clips.database import Database
 from cliplab.clips.listing import LISTED_COLUMNS, RatingFilter, list_rows, rows_without_rating_by, statistics
 from cliplab.clips.rating_rows import unknown_clip
 from cliplab.clips.records import Clip, read_features
-from cliplab.clips.schema import CLIPS
+from cliplab.clips.schema import CLIPS, sa
 from cliplab.clips.tag_rows import tags_of
 
 

@@ -7,12 +7,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from adapters.errors import StorageError
 from cliplab.clips.database import Database, now
 from cliplab.clips.records import STARS, ClipError, read_features
-from cliplab.clips.schema import CLIPS, METADATA, SOURCES
+from cliplab.clips.schema import CLIPS, METADATA, SOURCES, sa
 
 MANY = 500  # ids in one statement
 

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from cliplab.clips.manager import ClipManager
 from cliplab.clips.rating_rows import require_clip
 from cliplab.clips.records import checked_clip
-from cliplab.clips.schema import CLIPS, SOURCES
+from cliplab.clips.schema import CLIPS, SOURCES, sa
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
 from adapters.errors import StorageError
-from cliplab.clips.schema import FACTS, OWN_WRITER
+from cliplab.clips.schema import FACTS, OWN_WRITER, Connection, sa
 from cliplab.sql import (
     alembic_config,
     copy_sqlite,

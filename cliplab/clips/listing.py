@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Literal
 
-import sqlalchemy as sa
-
 from cliplab.clips.database import Database
 from cliplab.clips.records import CLIP_TYPES, STARS, ClipError, checked_stars
-from cliplab.clips.schema import CLIPS, LISTED, RATINGS, TAGS
+from cliplab.clips.schema import CLIPS, LISTED, RATINGS, TAGS, sa
 
 RatingFilter = tuple[Literal["=", ">=", "<="], int]
 LISTED_COLUMNS = [CLIPS.c[name] for name in LISTED]

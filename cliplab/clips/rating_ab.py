@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import sqlalchemy as sa
 
 from adapters.errors import BundleError, ConfigError, StorageError
 from adapters.system import parse_json, read_regular_bytes, storage_error, write_json_atomic
@@ -22,7 +21,7 @@ from cliplab.clips.ranking import Division, correlation_interval
 from cliplab.clips.rating_model import RatingModel, read_models
 from cliplab.clips.rating_rows import rating_rows
 from cliplab.clips.records import ClipError, is_outdated, read_features
-from cliplab.clips.schema import CLIPS
+from cliplab.clips.schema import CLIPS, sa
 
 _FORMAT, _MOST_BYTES, _MANY = "cliplab-rating-ab-1", 1 << 16, 500
 _LIKED = 4  # stars, from which a clip is liked

@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
 from adapters.errors import DatasetError, MissingExtraError
 from adapters.system import atomic_file, parse_json
 from cliplab.clips.listing import list_rows
 from cliplab.clips.manager import ClipManager
 from cliplab.clips.rating_rows import rating_rows, store_rating
 from cliplab.clips.records import ClipError
-from cliplab.clips.schema import CLIPS
+from cliplab.clips.schema import CLIPS, sa
 
 COLUMNS = ("filepath", "start_time", "end_time", "rater", "stars", "confidence", "rated_at")
 _REQUIRED = ("filepath", "start_time", "end_time", "stars")

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
 from cliplab.clips.database import Database, now
 from cliplab.clips.records import ClipError, UnknownClipError, checked_confidence, checked_name, checked_stars
-from cliplab.clips.schema import CLIPS, COMPARISONS, RATINGS
+from cliplab.clips.schema import CLIPS, COMPARISONS, RATINGS, sa
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection

@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
 from adapters.errors import AdapterError, MissingExtraError
 from cliplab.clips.features import clip_features
 from cliplab.clips.manager import ClipManager
 from cliplab.clips.records import VERSION_KEY, features_text, is_outdated, read_features
-from cliplab.clips.schema import CLIPS
+from cliplab.clips.schema import CLIPS, sa
 
 if TYPE_CHECKING:
     from adapters.base import BaseModelAdapter

@@ -6,17 +6,30 @@ be long: the indexes of the gallery hold everything else.
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    CheckConstraint,
-    Column,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    UniqueConstraint,
-)
+from adapters.errors import MissingExtraError
+
+try:
+    import sqlalchemy as sa
+    from sqlalchemy import CheckConstraint, Column, Float, Index, Integer, MetaData, Table, Text, UniqueConstraint
+    from sqlalchemy.engine import Connection
+except ModuleNotFoundError as error:
+    raise MissingExtraError(error.name or "sqlalchemy", "clips") from error
+
+# Others of this folder take sqlalchemy from here, so that one place says what to install.
+__all__ = [
+    "CLIPS",
+    "COMPARISONS",
+    "FACTS",
+    "LISTED",
+    "METADATA",
+    "OWN_WRITER",
+    "RATINGS",
+    "REMOVED",
+    "SOURCES",
+    "TAGS",
+    "Connection",
+    "sa",
+]
 
 METADATA = MetaData()
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import sqlalchemy as sa
-
 from cliplab.clips.clip_rows import parts
 from cliplab.clips.database import Database
 from cliplab.clips.rating_rows import require_clip
 from cliplab.clips.records import checked_name
-from cliplab.clips.schema import TAGS
+from cliplab.clips.schema import TAGS, sa
 
 
 def add_tags(database: Database, clip_id: int, tags: Sequence[str]) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
 
 from cliplab.clips.consensus import find_consensus, to_ratings
 from cliplab.clips.manager import ClipManager
 from cliplab.clips.rating_rows import first_ratings, rating_rows
 from cliplab.clips.rating_training import RatedClips
 from cliplab.clips.records import ClipError, is_outdated, read_features
-from cliplab.clips.schema import CLIPS, COMPARISONS
+from cliplab.clips.schema import CLIPS, COMPARISONS, sa
 
 _MANY = 500  # ids in one statement
 

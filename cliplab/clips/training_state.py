@@ -6,12 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import sqlalchemy as sa
-
 from cliplab.clips.database import now
 from cliplab.clips.manager import ClipManager
 from cliplab.clips.rating_training import TrainingResult
-from cliplab.clips.schema import FACTS
+from cliplab.clips.schema import FACTS, sa
 
 _NAME, _HISTORY = "last_training", "training_history"
 _MOST_KEPT = 200  # trainings in the history

@@ -212,6 +212,8 @@ class _Stored:
         job, self.cues = self.job, _read_cues(self.path, self.job.cues)
         try:
             content = fingerprint(str(self.path), os.stat(self.path).st_size).hex()
+        except FileNotFoundError:
+            raise MediaError(f"{self.path}: no such file (looked from {Path.cwd()}). Check the path.") from None
         except OSError as error:
             raise MediaError(f"{self.path}: cannot be read ({error.strerror}). Check the path.") from None
         identity = {

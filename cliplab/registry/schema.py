@@ -7,11 +7,22 @@ from adapters.errors import MissingExtraError
 try:
     import sqlalchemy as sa
     from sqlalchemy import Column, Index, Integer, MetaData, Table, Text, text
+    from sqlalchemy.engine import Connection, Engine
 except ModuleNotFoundError as error:
     raise MissingExtraError(error.name or "sqlalchemy", "registry") from error
 
 # Others of this folder take sqlalchemy from here, so that one place says what to install.
-__all__ = ["EVENTS", "FACTS", "METADATA", "POSTGRES_TRIGGERS", "SQLITE_TRIGGERS", "VERSION_TABLE", "sa"]
+__all__ = [
+    "EVENTS",
+    "FACTS",
+    "METADATA",
+    "POSTGRES_TRIGGERS",
+    "SQLITE_TRIGGERS",
+    "VERSION_TABLE",
+    "Connection",
+    "Engine",
+    "sa",
+]
 
 METADATA = MetaData()
 VERSION_TABLE = "registry_version"

@@ -8,10 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-
 from adapters.errors import AdapterError, ConfigError
+from cliplab.registry.schema import Connection, Engine, sa
 from cliplab.rollout.groups import read_counts
 from cliplab.rollout.histograms import read_pairs
 from cliplab.rollout.judging import Verdict, judge

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
+from cliplab.registry.schema import Connection, sa
 from cliplab.rollout.evidence import Counts, FloatArray
 from cliplab.rollout.record import Rollout
 from cliplab.rollout.schema import MEMBERS, SUMS

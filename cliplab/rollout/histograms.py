@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
+from cliplab.registry.schema import Connection, sa
 from cliplab.rollout.evidence import Counts, FloatArray
 from cliplab.rollout.groups import HISTORY_DAYS, Pair, before
 from cliplab.rollout.record import Rollout

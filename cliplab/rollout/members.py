@@ -7,9 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
+from cliplab.registry.schema import Connection, sa
 from cliplab.rollout.assignment import place_of
 from cliplab.rollout.record import Rollout
 from cliplab.rollout.schema import DEVICES, MEMBERS

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-
 from adapters.errors import StorageError
+from cliplab.registry.schema import Connection, Engine, sa
 from cliplab.rollout.schema import FACTS, VERSION_TABLE
 from cliplab.sql import alembic_config, copy_sqlite, free_name, known_versions
 

@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-
 from adapters.errors import AdapterError
 from adapters.system import nearest_hint
+from cliplab.registry.schema import Connection, Engine, sa
 from cliplab.rollout.schema import DECISIONS, ROLLOUTS
 from cliplab.rollout.settings import RolloutSettings
 from cliplab.rollout.storing import writing

@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
-
 from adapters.errors import StorageError
+from cliplab.registry.schema import Connection, Engine, sa
 from cliplab.rollout.migrating import HEAD, bring_up, version_of
 from cliplab.rollout.report import MAX_LABELS, DeviceReport, ReportError
 from cliplab.rollout.schema import DEVICES, HISTOGRAMS, REPORTS, SUMS, VERSION_TABLE

@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy.engine import Engine
-
 from adapters.errors import AdapterError
 from adapters.hosts.http_server.errors import RequestError
+from cliplab.registry.schema import Engine
 from cliplab.rollout.report import MAX_MODELS, DeviceReport, ReportError
 from cliplab.rollout.storing import HOUR, StoredReport, store_reports
 

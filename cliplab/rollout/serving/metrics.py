@@ -6,10 +6,9 @@ import json
 import time
 from collections import Counter as Tally
 
-import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from sqlalchemy.engine import Engine
 
+from cliplab.registry.schema import Engine, sa
 from cliplab.rollout.schema import DEVICES
 
 SILENT_SECONDS = 3600.0
