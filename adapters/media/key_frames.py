@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import av
 from av.packet import Packet
@@ -16,9 +16,14 @@ from adapters.media.packets import TimedPacket, read_packets
 
 # The distance of two key frames in decoding may differ from that in presentation by up to this many frames.
 _REORDERED_FRAMES = 4
+# Of an index, key frames that must have been read to know the delay from decoding to presentation of the others.
+_LEAST_READ = 3
+OnKey = Callable[[float], object]
 
 
-def read_keys(decoder: Decoder, first: DecodedFrame | None, every_seconds: float) -> Iterator[DecodedFrame]:
+def read_keys(
+    decoder: Decoder, first: DecodedFrame | None, every_seconds: float, on_key: OnKey | None = None
+) -> Iterator[DecodedFrame]:
     """The key frames of a video, at least ``every_seconds`` apart.
 
     Half a frame's interval is allowed for, so that one second means every key frame of a video that has one every
@@ -29,22 +34,26 @@ def read_keys(decoder: Decoder, first: DecodedFrame | None, every_seconds: float
         decoder: A pass at its beginning or after its first frame.
         first: The frame that was read from it, which is the first key frame; None where none was.
         every_seconds: The least time from one to the next, in seconds.
+        on_key: Called with the source time of every key frame whose time is known exactly, also of those that are
+            skipped, at the latest with the last frame. A time may come twice.
     """
+    on_key = on_key or (lambda _: None)
     spacing = every_seconds - decoder.interval / 2
     last: float | None = None
     if first is not None:
         last = first.seconds
+        on_key(last)
         yield first
     names = decoder.container.format.name.split(",")
     found = _by_index if "mov" in names and decoder.index.is_sound() else _by_packet
-    for decoded in found(decoder, first, spacing):
+    for decoded in found(decoder, first, spacing, on_key):
         # Where the index was not to be relied on after all they come from the first again: each is given once.
         if last is None or (decoded.seconds > last and decoded.seconds >= last + spacing):
             last = decoded.seconds
             yield decoded
 
 
-def _by_index(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> Iterator[DecodedFrame]:
+def _by_index(decoder: Decoder, first: DecodedFrame | None, spacing: float, on_key: OnKey) -> Iterator[DecodedFrame]:
     """Go from key frame to key frame by the index of an MP4 or MOV. Each is decoded on its own.
 
     (The demuxer could leave out the others by itself, but then the presentation times are wrong.)
@@ -56,6 +65,8 @@ def _by_index(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> I
     delay = round(first.seconds / tick) - stamps[0] if first is not None and stamps else 0
     margin = _REORDERED_FRAMES * decoder.interval
     before = None if first is None else first.seconds
+    delays = set[bool]()  # whether those that are read have this delay; then those that are not have it too
+    read = 0
     for place, stamp in enumerate(stamps):
         if before is not None and ((stamp + delay) * tick < before + spacing - margin or not place):
             continue
@@ -64,9 +75,11 @@ def _by_index(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> I
             packet = _packet_at(decoder, stamp, delay, stamps[place + 1] if place + 1 < len(stamps) else None)
             if packet is None:
                 decoder.restart()
-                yield from _by_packet(decoder, None, spacing)
+                yield from _by_packet(decoder, None, spacing, on_key)
                 return
             shown = shown if packet.pts is None else packet.pts
+            delays.add(abs(shown - stamp - delay) * tick < decoder.interval / 2)
+            read += 1
             if before is not None and shown * tick < before + spacing:
                 continue
             # What is still in the decoder is drained, since the next jump empties it.
@@ -81,6 +94,8 @@ def _by_index(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> I
             if frame.pts is not None and frame.pts == packet.pts and _is_key(frame):
                 decoder.count_key_frame(frame, frame.pts * tick)
                 yield DecodedFrame(frame.pts * tick, frame)
+    for stamp in stamps if delays == {True} and read >= _LEAST_READ else ():
+        on_key((stamp + delay) * tick)
 
 
 def _packet_at(decoder: Decoder, stamp: int, delay: int, following: int | None) -> Packet[VideoStream] | None:
@@ -98,7 +113,7 @@ def _packet_at(decoder: Decoder, stamp: int, delay: int, following: int | None) 
     return None
 
 
-def _by_packet(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> Iterator[DecodedFrame]:
+def _by_packet(decoder: Decoder, first: DecodedFrame | None, spacing: float, on_key: OnKey) -> Iterator[DecodedFrame]:
     """Read all packets and decode those of key frames, or all where only that gives the times of frames."""
     sent: set[int | None] = set()
     before = None if first is None else first.seconds
@@ -108,6 +123,7 @@ def _by_packet(decoder: Decoder, first: DecodedFrame | None, spacing: float) -> 
         if not (timed.packet.is_keyframe or decoder.index.lists_key(timed)):
             return False
         if timed.seconds is not None:
+            on_key(timed.seconds)
             if before is not None and timed.seconds < before + spacing:
                 return False
             before = timed.seconds

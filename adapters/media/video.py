@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -231,7 +231,9 @@ class Video:
         near = nearby_frames(spec, start, end, self.info.start_seconds, one_clip=True)
         return next(self._take(one_clip_spec(spec), iter([plan_clip(spec, start, end)]), near))
 
-    def key_frames(self, spec: InputSpec, every_seconds: float = 0.0) -> Iterator[Clip]:
+    def key_frames(
+        self, spec: InputSpec, every_seconds: float = 0.0, on_key: Callable[[float], object] | None = None
+    ) -> Iterator[Clip]:
         """Clips of one frame each: the video's key frames, which can be decoded without other frames.
 
         Of an MP4 or MOV nothing else of the video is read.
@@ -239,6 +241,8 @@ class Video:
         Args:
             spec: The size and aspect of the frames, as for ``clips``.
             every_seconds: The least time from one to the next, at least 0; key frames in between are skipped.
+            on_key: Called with the time of every key frame whose time is known without decoding it, in seconds since
+                the first frame, also of those that are skipped; some only with the last clip, and perhaps twice.
 
         Yields:
             Clips in order. Each lasts until the next one, the last until the video's end.
@@ -250,12 +254,19 @@ class Video:
         if not 0 <= every_seconds < math.inf:
             raise ValueError(f"every_seconds must be seconds >= 0, got {every_seconds!r}")
         start, end = self._range(None, None, open_ended=True)
-        yield from self._read_keys(spec, every_seconds, start, end)
+        yield from self._read_keys(spec, every_seconds, start, end, on_key)
 
     @pass_over_source
-    def _read_keys(self, spec: InputSpec, every_seconds: float, start: float, end: float) -> Iterator[Clip]:
+    def _read_keys(
+        self,
+        spec: InputSpec,
+        every_seconds: float,
+        start: float,
+        end: float,
+        on_key: Callable[[float], object] | None,
+    ) -> Iterator[Clip]:
         with self._pass(decode_size(spec, self.info.width, self.info.height)) as one:
-            yield from one.key_frames(every_seconds, start, end)
+            yield from one.key_frames(every_seconds, start, end, on_key)
 
     def frames(
         self,

@@ -17,7 +17,7 @@ from adapters.media.duration import EARLY_END_SECONDS, early_end
 from adapters.media.frame_cursor import FrameCursor
 from adapters.media.frame_times import DecodedFrame
 from adapters.media.info import VideoInfo
-from adapters.media.key_frames import read_keys
+from adapters.media.key_frames import OnKey, read_keys
 from adapters.media.nearby_frames import NearbyFrames
 from adapters.media.opening import MediaLimits, Source
 from adapters.media.packets import TimedPacket
@@ -151,17 +151,19 @@ class VideoPass:
         indices, times = fill_clip(spec, window, [seconds for seconds, _ in taken], self.info.fps, source)
         return Clip(np.stack([taken[i][1] for i in indices]), times, source, window.start, window.end)
 
-    def key_frames(self, every_seconds: float, start: float, end: float) -> Iterator[Clip]:
+    def key_frames(self, every_seconds: float, start: float, end: float, on_key: OnKey | None = None) -> Iterator[Clip]:
         """Clips of one key frame each, as ``Video.key_frames`` does.
 
         Args:
             every_seconds: The least time from one to the next.
             start: Where the range begins, in seconds since the first frame.
             end: Where it ends, in the same seconds; infinite where that is unknown.
+            on_key: Called with the time of every key frame in the same seconds, also of those that are skipped.
         """
         decoder, origin = self.decoder, self.info.start_seconds
+        tell: OnKey | None = None if on_key is None else (lambda seconds: on_key(seconds - origin))
         last: tuple[float, UInt8Array] | None = None
-        for shown in read_keys(decoder, self.cursor.first, every_seconds):
+        for shown in read_keys(decoder, self.cursor.first, every_seconds, tell):
             seconds = max(shown.seconds - origin, start)
             if last is not None:
                 yield self._one_frame(*last, seconds)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from adapters.records import Float64Array
 from cliplab.detect.adapting import second_opinion
@@ -18,6 +20,7 @@ _SAME_BREAK = 0.5  # intersection over union from which two breaks are one
 _NEAR_SECONDS = 1.0  # an edge within this is the same edge
 _ALTERNATIVES = 3
 _LEAST_ALTERNATIVE = 0.01
+_LEAST_PAIR = 1e-4  # probability of a break from the likeliest beginning to the likeliest end
 _ROUNDS = 3  # of the chain and of what is usual at cuts, at most
 _SETTLED = 0.02  # change of the log-odds that are usual at cuts, under which another round changes nothing
 
@@ -84,9 +87,9 @@ def decide_breaks(observations: Observations, profile: BreakProfile | None = Non
     if not len(observations.times) or observations.duration_seconds < 1.0:
         return []
     rows, candidates, lattice, found = _chain(observations, profile)
-    breaks = []
-    for start, end in best_path(lattice):
-        made = _break(observations, candidates, found, rows, (start, end))
+    breaks = list[AdBreak]()
+    for pair in _likeliest_edges(candidates.times, found, best_path(lattice)):
+        made = _break(observations, candidates, found, rows, pair)
         if made.confidence >= profile.min_confidence:
             breaks.append(made)
     return breaks
@@ -153,6 +156,37 @@ def _on_at(candidates: Candidates, found: Posterior, moments: Float64Array) -> F
     return np.asarray(np.clip(on[place], 0, 1))
 
 
+def _likeliest_edges(times: Float64Array, found: Posterior, path: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Breaks with each edge where it is likeliest, whatever the other one is.
+
+    The likeliest break as a whole may owe its end to one length that fits by chance, while several breaks that differ
+    in their beginnings agree on another end.
+    """
+    count, most = len(times), found.breaks.shape[1]
+    settled = list[tuple[int, int]]()
+    for pair in path:
+        first, last = max(0, pair[1] - most - 1), pair[1]  # as in _weigh
+        index = np.minimum(np.arange(first, last)[:, None] + 1 + np.arange(most), count - 1)
+        shared, union = _overlap(times, (first, last), index, pair)
+        chance = np.where(shared >= _SAME_BREAK * np.maximum(union, 1e-9), found.breaks[first:last], 0.0)
+        start = first + int(chance.sum(axis=1).argmax())
+        end = int(np.bincount(index.ravel(), chance.ravel(), count).argmax())
+        free = settled[-1][1] if settled else 0
+        fits = free <= start < end <= start + most and found.breaks[start, end - start - 1] > _LEAST_PAIR
+        settled.append((start, end) if fits else pair)
+    return settled
+
+
+def _overlap(
+    times: Float64Array, rows: tuple[int, int], ends: npt.NDArray[np.intp], pair: tuple[int, int]
+) -> tuple[Float64Array, Float64Array]:
+    """Seconds that breaks share with a pair of candidates, and seconds of both together, [rows, most]."""
+    begin, finish = times[slice(*rows), None], times[ends]
+    start, end = times[pair[0]], times[pair[1]]
+    shared = np.clip(np.minimum(finish, end) - np.maximum(begin, start), 0, None)
+    return shared, np.maximum(finish, end) - np.minimum(begin, start)
+
+
 def _break(
     observations: Observations,
     candidates: Candidates,
@@ -192,14 +226,12 @@ def _edge_probabilities(candidates: Candidates, found: Posterior, extent: tuple[
 def _weigh(candidates: Candidates, found: Posterior, pair: tuple[int, int]) -> tuple[float, tuple[Alternative, ...]]:
     """The probability of a break of about this extent, and what else was considered there."""
     times, most = candidates.times, found.breaks.shape[1]
-    start, end = times[pair[0]], times[pair[1]]
+    start = times[pair[0]]
     # A break that overlaps begins at most the longest break before this one's end.
     first, last = max(0, pair[1] - most - 1), pair[1]
-    begin = times[first:last, None]
     index = np.minimum(np.arange(first, last)[:, None] + 1 + np.arange(most), len(times) - 1)
     finish = times[index]
-    shared = np.clip(np.minimum(finish, end) - np.maximum(begin, start), 0, None)
-    union = np.maximum(finish, end) - np.minimum(begin, start)
+    shared, union = _overlap(times, (first, last), index, pair)
     chance = found.breaks[first:last]
     same = shared / np.maximum(union, 1e-9) >= _SAME_BREAK
     likely = float(min(1.0, chance[same].sum()))

@@ -110,6 +110,7 @@ class Candidates:
         is_cut: bool [N], whether the picture or the sound has a cut there.
         rate: float64 [N], cuts per second about the moment.
         cumulative: float64 [N], the evidence of the seconds before the moment, summed.
+        slack: float64 [N], how many seconds before its time a cut may be.
     """
 
     times: Float64Array
@@ -117,6 +118,7 @@ class Candidates:
     is_cut: npt.NDArray[np.bool_]
     rate: Float64Array
     cumulative: Float64Array
+    slack: Float64Array
 
 
 def find_candidates(
@@ -136,7 +138,9 @@ def find_candidates(
     cuts = observations.cuts[inside]
     edge = _marks(observations, profile, inside)
     edge = edge - _usual(edge, np.zeros(len(cuts)) if explained is None else explained[inside])
-    cuts, edge = _strongest(cuts, edge, _steps(observations, evidence, cuts))
+    slack = observations.cut_slack[inside] if len(observations.cut_slack) else np.zeros(len(cuts))
+    kept = _strongest(cuts, edge + 4 * _steps(observations, evidence, cuts))
+    cuts, edge, slack = cuts[kept], edge[kept], slack[kept]
     grid = observations.grid_seconds
     ends = np.concatenate([[0.0], np.cumsum(evidence) * grid])
     at = np.concatenate([observations.times, [observations.times[-1] + grid]]) if len(evidence) else np.zeros(1)
@@ -146,10 +150,11 @@ def find_candidates(
     is_cut = np.zeros(len(times), bool)
     is_cut[1 : 1 + len(cuts)] = True
     all_edges = np.concatenate([[0.0], edge, np.full(len(extra), _NO_CUT), [0.0]])
+    all_slack = np.concatenate([[0.0], slack, np.zeros(len(extra)), [0.0]])[order]
     times, is_cut, all_edges = times[order], is_cut[order], all_edges[order]
     around = np.searchsorted(cuts, times + 30) - np.searchsorted(cuts, times - 30)
     rate = np.maximum(around, 1) / np.maximum(np.minimum(times + 30, duration) - np.maximum(times - 30, 0), 1.0)
-    return Candidates(times, all_edges, is_cut, rate, np.interp(times, at, ends))
+    return Candidates(times, all_edges, is_cut, rate, np.interp(times, at, ends), all_slack)
 
 
 def usual_mark(observations: Observations, profile: BreakProfile, explained: Float64Array) -> float:
@@ -245,9 +250,8 @@ def _steps(observations: Observations, evidence: Float64Array, moments: Float64A
     return np.asarray(np.abs(after - before))
 
 
-def _strongest(cuts: Float64Array, edge: Float64Array, steps: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """The strongest cuts of each minute, fewer in a long recording, so that an evening is decided in two seconds."""
-    value = edge + 4 * steps
+def _strongest(cuts: Float64Array, value: Float64Array) -> npt.NDArray[np.bool_]:
+    """Which cuts are the strongest of each minute, fewer in a long recording: an evening is decided in two seconds."""
     minutes = (cuts // 60).astype(int)
     order = np.lexsort((-value, minutes))  # by minute, the strongest first
     first = np.searchsorted(minutes[order], minutes[order])
@@ -256,8 +260,7 @@ def _strongest(cuts: Float64Array, edge: Float64Array, steps: Float64Array) -> t
     limit, least = _CUTS_PER_MINUTE
     while limit > least and np.count_nonzero(rank < limit) > _MOST_CUTS:
         limit -= 1
-    kept = rank < limit
-    return cuts[kept], edge[kept]
+    return np.asarray(rank < limit)
 
 
 def _changes(observations: Observations, evidence: Float64Array, cuts: Float64Array) -> Float64Array:

@@ -24,7 +24,7 @@ _MEAN_ADVERT_SECONDS = 20.0
 _FREE_ADVERT = (20.0, 0.6)  # median and spread of an advert of no nominal length
 # Log-odds of a break whose adverts cannot be told apart, against one of known adverts: of the first minute, and of each
 # further one. Without the second, a row of adverts, programme and adverts is no worse than one long break.
-_FREE_BREAK, _FREE_MINUTE = -2.0, -1.0
+_FREE_BREAK, _FREE_MINUTE = -1.0, -1.0
 _STARTS_IN_BREAK = 0.15  # share of recordings that begin within a break, as of the seconds of television
 # Share of the evidence's log-odds that probabilities count. Scores of a frame model on composed evenings correlate by
 # 0.55 from one second to the next and 0.25 over two: 2.6 seconds are worth one. Their weight has a part of it already.
@@ -144,7 +144,8 @@ def _tilings(candidates: Candidates, profile: BreakProfile, most: int) -> Float6
     for q in range(step):
         length = times[q + 1 :] - times[: count - q - 1]
         exact = candidates.is_cut[q + 1 :] & candidates.is_cut[: count - q - 1]
-        spots[q, q + 1 : count] = advert_density(length, exact, profile)
+        slack = candidates.slack[: count - q - 1], candidates.slack[q + 1 :]
+        spots[q, q + 1 : count] = advert_density(length, exact, profile, slack)
     padded = np.concatenate([inner, np.full(most + 1, 0.0)])
     best = np.full((most + 1, count), _NEVER)
     best[0] = -inner  # the first edge is counted by the break; taken back at the first advert
@@ -165,20 +166,31 @@ def inner_at(padded: Float64Array, shift: int, count: int) -> Float64Array:
     return padded[shift : shift + count]
 
 
-def advert_density(length: Float64Array, exact: npt.NDArray[np.bool_], profile: BreakProfile) -> Float64Array:
+def advert_density(
+    length: Float64Array,
+    exact: npt.NDArray[np.bool_],
+    profile: BreakProfile,
+    slack: tuple[Float64Array, Float64Array] | None = None,
+) -> Float64Array:
     """Log density per second of an advert's length.
 
     Args:
         length: float64 [N], seconds.
         exact: bool [N], whether both ends are cuts; else the nominal lengths say nothing.
         profile: Nominal lengths, gaps and their tolerance.
+        slack: How many seconds before its time its beginning and its end may be, float64 [N] each; None: both are
+            where they are said to be. The less is known, the less a nominal length says.
     """
-    share, width = profile.off_lattice_share, profile.advert_tolerance_seconds
+    share = profile.off_lattice_share
+    early, late = (np.zeros(1), np.zeros(1)) if slack is None else slack
+    # The variance of a uniform distribution is a twelfth of its square.
+    width = np.sqrt(profile.advert_tolerance_seconds**2 + (early**2 + late**2) / 12)
+    centre = length + (early - late) / 2
     free = np.exp(log_normal_density(length, *_FREE_ADVERT))
     on = np.zeros_like(length)
     for nominal, of_nominal in profile.adverts.items():
         for gap, of_gap in profile.advert_gaps.items():
-            away = (length - float(nominal) - float(gap)) / width
+            away = (centre - float(nominal) - float(gap)) / width
             on += of_nominal * of_gap * np.exp(-0.5 * away**2) / (width * math.sqrt(2 * math.pi))
     mixed = np.where(exact, share * free + (1 - share) * on, free)
     with np.errstate(divide="ignore"):

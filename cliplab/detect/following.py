@@ -192,7 +192,9 @@ class _Watcher:
         sound = sound if self.ears is None else self.ears.until(self.end)
         seen = gather(self.seen, sound, self.end, [], None, sound.notes)
         times, strength, kinds = merge_cuts(sorted(self.cuts), silence_cuts(sound.levels, self.end), self.end)
-        return replace(seen, cuts=times, cut_strength=strength, cut_kinds=kinds, exact=[(0.0, self.end)])
+        return replace(
+            seen, cuts=times, cut_strength=strength, cut_kinds=kinds, exact=[(0.0, self.end)], cut_slack=nothing
+        )
 
     def _close_chunk(self) -> None:
         """Cuts of the frames since the last time; the last ones are looked at again with those that follow."""

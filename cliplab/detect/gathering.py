@@ -11,13 +11,13 @@ import numpy as np
 
 from adapters.records import Float32Array, Float64Array
 from cliplab.detect.adapting import Float16Array, no_features
+from cliplab.detect.key_cuts import CHANGED, cut_slack, key_cuts, keys_out_of_turn
 from cliplab.detect.looks import Looks
 from cliplab.detect.observations import GRID_SECONDS, Observations
 from cliplab.detect.sound import LEVEL_SECONDS, Sound, loudness_jumps, second_levels, silent_stretches
 
 # A key frame is what is seen until the next one, but not for longer than this.
 HOLD_SECONDS = 12.0
-_CHANGED = 0.35  # of the colours, from one second to the next: another shot
 _RATE_SECONDS = 8.0  # around a moment in which changes of shot are counted
 _MERGE_SECONDS = 0.4  # cuts of sound and picture that are one
 
@@ -30,7 +30,8 @@ class Seen:
         looks: The measures of each frame, in order of time.
         scores: The model's score of each frame, by when it is shown; empty without a model.
         features: The model's features of each frame in short, by when it is shown; empty where it gives none.
-        key_times: When key frames are shown.
+        key_times: When the key frames that were looked at are shown.
+        all_keys: When any key frame is shown whose time is known, in order.
         logo: As ``LogoFinder.find`` returns it.
         notes: What is missing, in sentences without a full stop.
     """
@@ -39,6 +40,7 @@ class Seen:
     scores: list[tuple[float, float, float]] = field(default_factory=list)
     features: list[tuple[float, Float16Array]] = field(default_factory=list)
     key_times: list[float] = field(default_factory=list)
+    all_keys: list[float] = field(default_factory=list)
     logo: tuple[Float64Array, Float32Array] | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -88,7 +90,8 @@ def gather(
         scores[inside] = np.nan
         for name in rows.keys() - {"cue", "silence", "loudness_jump"}:
             rows[name][inside] = np.nan
-    cuts = merge_cuts(_key_cuts(seen.looks), silence_cuts(sound.levels, duration), duration)
+    begun = keys_out_of_turn(seen.all_keys)
+    cuts = merge_cuts(key_cuts(seen.looks, begun), silence_cuts(sound.levels, duration), duration)
     return Observations(
         times,
         scores,
@@ -100,6 +103,7 @@ def gather(
         tuple(dict.fromkeys(notes)),
         loudness=second_levels(sound.levels, steps),
         features=_grid_features(times, seen.features, damaged),
+        cut_slack=cut_slack(cuts[0], cuts[2], seen.looks, begun, HOLD_SECONDS),
     )
 
 
@@ -196,7 +200,7 @@ def _picture_rows(seen: Seen, times: Float64Array) -> dict[str, Float32Array]:
 
 def _shot_rate(times: Float64Array, at: Float64Array, looks: Looks) -> Float32Array:
     """The share of the seconds around each one in which the shot changes."""
-    changes = at[looks.array("recolored") > _CHANGED]
+    changes = at[looks.array("recolored") > CHANGED]
     middles = times + GRID_SECONDS / 2
     around = np.searchsorted(changes, middles + _RATE_SECONDS) - np.searchsorted(changes, middles - _RATE_SECONDS)
     looked = np.searchsorted(at, middles + _RATE_SECONDS) - np.searchsorted(at, middles - _RATE_SECONDS)
@@ -247,17 +251,6 @@ def _covered(times: Float64Array, stretches: Sequence[tuple[float, float]]) -> F
     for start, end in stretches:
         found = np.maximum(found, np.clip(np.minimum(end, times + 1) - np.maximum(start, times), 0, 1))
     return found.astype(np.float32)
-
-
-def _key_cuts(looks: Looks) -> list[tuple[float, float, str]]:
-    """Changes from one key frame to the next, and black ones: known to a second or so, as a key frame is not a cut."""
-    found = []
-    for seconds, change, dark in zip(looks.seconds, looks.recolored, looks.uniform, strict=True):
-        if change > _CHANGED:
-            found.append((seconds, min(0.3 + change / 2, 0.7), "shot"))
-        if dark:
-            found.append((seconds, 0.8, "black"))
-    return found
 
 
 def silence_cuts(levels: Float32Array, duration: float) -> list[tuple[float, float, str]]:

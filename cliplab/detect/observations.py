@@ -63,6 +63,7 @@ class Observations:
             where it was not observed.
         features: float16 [T, 64], the model's features of each step in short (see ``adapting.short_features``); NaN
             where they are unknown, and [0, 64] where they were not observed.
+        cut_slack: float32 [K], how many seconds before its time each cut may be; empty where all are exact.
     """
 
     times: Float64Array
@@ -79,6 +80,7 @@ class Observations:
     key_times: Float64Array = field(default_factory=lambda: np.zeros(0))
     loudness: Float32Array = field(default_factory=lambda: np.zeros(0, np.float32))
     features: Float16Array = field(default_factory=no_features)
+    cut_slack: Float32Array = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __post_init__(self) -> None:
         steps, cuts = self.times.shape, self.cuts.shape
@@ -94,6 +96,8 @@ class Observations:
             raise ValueError(f"rows must be of {', '.join(ROWS)}, got {', '.join(unknown)}")
         if self.cut_strength.shape != cuts or len(self.cut_kinds) != len(self.cuts):
             raise ValueError("cut_strength and cut_kinds must be as long as cuts")
+        if self.cut_slack.shape not in ((0,), cuts) or not (self.cut_slack >= 0).all():
+            raise ValueError("cut_slack must be seconds of at least 0, as many as cuts, or empty")
         if len(self.features) not in (0, *steps) or self.features.ndim != 2:
             raise ValueError(f"features must have shape {[*steps, SHORT]} or [0, {SHORT}], got {self.features.shape}")
         if not np.isfinite(self.cuts).all() or (np.diff(self.cuts) < 0).any():
@@ -127,6 +131,7 @@ class Observations:
             "key_times": self.key_times.astype("<f8"),
             "loudness": self.loudness.astype("<f4"),
             "features": self.features.astype("<f2"),
+            "cut_slack": self.cut_slack.astype("<f4"),
         }
         arrays |= {f"row_{name}": values.astype("<f4") for name, values in self.rows.items()}
         head = {
@@ -189,7 +194,9 @@ def load_observations(path: str | Path) -> Observations:
             exact=_stretches(arrays["exact"]),
             key_times=arrays["key_times"],
             loudness=arrays["loudness"],
-            features=arrays.get("features", no_features()),  # files from before they were kept have none
+            # Files from before these were kept have none.
+            features=arrays.get("features", no_features()),
+            cut_slack=arrays.get("cut_slack", np.zeros(0, np.float32)),
         )
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror or error}). {advice}") from None

@@ -136,7 +136,9 @@ def watch(
             if on_progress is not None:
                 on_progress("watch", min(clip.start, duration), duration)
 
-    take(video.key_frames(spec, GRID_SECONDS), True)
+    keys = set[float]()
+    take(video.key_frames(spec, GRID_SECONDS, keys.add), True)
+    seen.all_keys = sorted(keys)
     gaps = _gaps(seen.key_times, duration)
     if gaps:
         seen.looks.restart()

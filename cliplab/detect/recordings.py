@@ -27,7 +27,7 @@ from cliplab.detect.repetition import RepetitionIndex
 from cliplab.library import fingerprint
 
 # Raised with a change of what is observed, so that the cache is not asked for what it holds.
-OBSERVER = 3
+OBSERVER = 5
 _LEAST_ALTERNATIVE = 0.1  # of probability, from which the edges of another decision are looked at
 _ROUNDS = 3  # of deciding and looking closer
 _TRANSPORT = (".ts", ".m2ts", ".mts", ".m2t")

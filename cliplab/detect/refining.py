@@ -214,11 +214,15 @@ def _replaced(
     found: _Exact,
 ) -> Observations:
     """The observations with the exact cuts, black frames and scores of the stretches."""
-    sounds = []
+    sounds, seen = [], [seconds for seconds, _, _ in pictures]
+    known = observations.cut_slack if len(observations.cut_slack) else np.zeros(len(observations.cuts))
+    slack = dict(zip(observations.cuts.tolist(), map(float, known), strict=True))
     rows = zip(observations.cuts, observations.cut_strength, observations.cut_kinds, strict=True)
     for seconds, strength, kind in rows:
+        late = slack.get(float(seconds), 0.0)
         if not _inside(float(seconds), stretches):
-            pictures.append((float(seconds), float(strength), kind))
+            if not late or not any(seconds - late <= at <= seconds for at in seen):  # else it is the one seen there
+                pictures.append((float(seconds), float(strength), kind))
         elif "silence" in kind:
             sounds.append((float(seconds), 0.5, "silence"))
     cuts = merge_cuts(sorted(pictures), sounds, observations.duration_seconds)
@@ -241,6 +245,9 @@ def _replaced(
         cuts=times,
         cut_strength=strength,
         cut_kinds=kinds,
+        cut_slack=np.array(
+            [0.0 if _inside(each, stretches) else slack.get(each, 0.0) for each in times.tolist()], np.float32
+        ),
         rows=changed,
         ad_scores=scores,
         exact=exact,

@@ -137,3 +137,26 @@ def test_key_frames_of_joined_recordings_are_those_of_each(tmp_path: Path) -> No
     parts = [write_numbered(tmp_path / f"{part}.ts", 60, **options).read_bytes() for part in range(3)]
     (tmp_path / "joined.ts").write_bytes(b"".join(parts))
     assert [number_of(clip.frames[0]) for clip in keys_of(tmp_path / "joined.ts")] == [0, 20, 40] * 3
+
+
+# Of gradual refresh the container calls frames key frames that need others.
+@pytest.mark.parametrize("name", [name for name in VIDEOS if not name.startswith("intra")])
+def test_times_of_key_frames_are_told_without_looking_at_them(name: str, tmp_path: Path) -> None:
+    """Each one that is told is right; none is left out unless only its decoding time is known."""
+    path = write_numbered(tmp_path / name, COUNT, fps=FPS, **VIDEOS[name])
+    told = list[float]()
+    with open_video(path) as video:
+        looked = [clip.start for clip in video.key_frames(SPEC, 2.0, told.append)]
+    wanted = expected_keys(path)
+    assert all(min(abs(seconds - each) for each in wanted) < 0.01 for seconds in told)
+    if not name.endswith(".mp4"):
+        assert len(set(np.round(told, 2))) == len(wanted) >= len(looked)
+
+
+def test_times_of_key_frames_come_from_the_index_of_an_mp4(tmp_path: Path) -> None:
+    path = write_numbered(tmp_path / "v.mp4", 250, fps=25, gop=10, options={"preset": "ultrafast"}, b_frames=2)
+    told = list[float]()
+    with open_video(path) as video:
+        looked = [clip.start for clip in video.key_frames(SPEC, 2.0, told.append)]
+    assert len(looked) == 5
+    assert sorted(set(np.round(told, 2))) == pytest.approx(np.arange(25) * 0.4)
