@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ MOST_SPACING, LEAST_SPACING = 150.0, 60.0
 OPTIONS = HighlightOptions(clip_seconds=20.0, min_gap_seconds=20.0, min_score=0.05)
 
 
+@lru_cache(64)
 def sound(path: Path) -> np.ndarray:
     """float32 [N], mono at 16 kHz."""
     resampler, pieces = av.AudioResampler("flt", "mono", RATE), []
@@ -50,6 +52,7 @@ def sound(path: Path) -> np.ndarray:
     return np.concatenate(pieces).astype(np.float32)
 
 
+@lru_cache(24)
 def pictures(path: Path) -> list[np.ndarray]:
     """Frames of a video at 15 per second, uint8 [180, 320, 3], at most 40 s."""
     found, due = [], 0.0
