@@ -1,4 +1,4 @@
-"""Highlights of composed streams: recall at 1.5 proposals per event, speed and memory.
+"""Highlights of composed streams: recall at 1.5 proposals per event, and speed.
 
     python benchmarks/bench_detect.py MEDIA [--streams N] [--first N] [--minutes M] [--folder DIR]
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import sys
 import tempfile
 import time
@@ -178,7 +177,6 @@ def main() -> None:
         low, high = wilson(sum(hits), len(hits))
         row = {"events": kind, "count": len(hits), "recall at 1.5 per event": round(sum(hits) / len(hits), 3)}
         print(json.dumps({**row, "95% interval": f"{low:.2f} to {high:.2f}"}))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         json.dumps(
             {
@@ -189,10 +187,7 @@ def main() -> None:
             }
         )
     )
-    print(
-        f"{watched / 60:.0f} min of composed streams, {watched / seconds:.0f} times real time, {memory:.0f} MB",
-        file=sys.stderr,
-    )
+    print(f"{watched / 60:.0f} min of composed streams, {watched / seconds:.0f} times real time", file=sys.stderr)
 
 
 if __name__ == "__main__":
