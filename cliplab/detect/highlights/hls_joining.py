@@ -17,9 +17,10 @@ import av
 
 from adapters.errors import MediaError
 from adapters.media import ffmpeg_reason, open_container
-from adapters.system import atomic_path, write_bytes_atomic
+from adapters.system import atomic_path
 from cliplab.detect.highlights.hls import Fetcher, SegmentList
 from cliplab.detect.highlights.hls_playlist import Segment
+from cliplab.detect.highlights.recording import write_passing
 
 _PICTURE_IN_TS = {"h264", "hevc", "mpeg2video"}
 _SOUND_IN_TS = {"aac", "mp3", "ac3", "eac3", "mp2"}
@@ -112,7 +113,7 @@ class SeparateSound:
         self._count += 1
         try:
             data = self._fetcher.segment(segment, is_stopped)
-            write_bytes_atomic(path, data)
+            write_passing(path, [data])
             start, end = _times(path, "audio")
         except MediaError as error:
             path.unlink(missing_ok=True)

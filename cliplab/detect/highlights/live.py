@@ -16,8 +16,8 @@ from cliplab.detect.highlights.edges import planned, with_edges
 from cliplab.detect.highlights.hls import Fetcher, SegmentList, new_segments
 from cliplab.detect.highlights.hls_joining import Joiner, SeparateSound
 from cliplab.detect.highlights.hls_playlist import Segment
-from cliplab.detect.highlights.options import HighlightOptions
-from cliplab.detect.highlights.proposing import LiveChoice, Peak, Proposer
+from cliplab.detect.highlights.options import BEFORE_SHARES, HighlightOptions
+from cliplab.detect.highlights.proposing import LiveChoice, Peak, Proposer, live_waits
 from cliplab.detect.highlights.rating_order import RatingOrder
 from cliplab.detect.highlights.reading import ContainerReader, Pass
 from cliplab.detect.highlights.recording import KEPT_SECONDS, Kept, Recording
@@ -138,9 +138,10 @@ class _Follower:
         self.cells = Cells()
         self.found = Pass(self.cells, self.options, live=True)
         self.recording = Recording(self.folder, self.kept_seconds)
-        self.proposer = Proposer(self.cells, self.options.min_score, live=True)
-        longest_after = self.options.clip_seconds * 0.3
-        self.choice = LiveChoice(self.options.min_gap_seconds, max(longest_after - 4.0, 2.0))
+        after = self.options.clip_seconds * (1 - max(map(self.options.before_share, BEFORE_SHARES)))
+        ahead, patience = live_waits(after)
+        self.proposer = Proposer(self.cells, self.options.min_score, ahead)
+        self.choice = LiveChoice(self.options.min_gap_seconds, patience)
         self._origin: float | None = None
         self._sequence: int | None = None
         self._offset = 0.0

@@ -18,7 +18,9 @@ from cliplab.detect.highlights.cells import CELL_SECONDS, ROWS, Cells
 
 HISTORY_SECONDS = 300.0  # before a moment, of which the usual is taken
 # What comes after a moment counts too: of a file as much as this, of a live stream only what a clip may wait for.
-AHEAD_SECONDS, LIVE_AHEAD_SECONDS = 60.0, 6.0
+AHEAD_SECONDS = 60.0
+_LIVE_AHEAD_SECONDS = (3.0, 6.0)
+_LIVE_WAIT_SECONDS = 3.0  # from the end of a clip to the decision about it, at most, tick included
 _TICK_SECONDS, _LIVE_TICK_SECONDS = 5.0, 1.0  # moments that share what is usual
 _LEAST_SPREAD = {  # of each cue, so that a hiss or a still picture has no peaks
     "level": 2.0,
@@ -89,17 +91,18 @@ class Peak:
 class Proposer:
     """Finds peaks in cells, tick by tick, as they become known."""
 
-    def __init__(self, cells: Cells, least_score: float, live: bool = False) -> None:
+    def __init__(self, cells: Cells, least_score: float, ahead_seconds: float | None = None) -> None:
         """Begin at the first cell.
 
         Args:
             cells: The measures.
             least_score: Lower peaks are left out.
-            live: Whether to decide as soon as possible.
+            ahead_seconds: How much of a live stream after a moment decides about it, as of ``live_waits``; None: of a
+                recording, a minute.
         """
         self._cells, self._least = cells, least_score
-        self._ahead = round((LIVE_AHEAD_SECONDS if live else AHEAD_SECONDS) / CELL_SECONDS)
-        self._step = round((_LIVE_TICK_SECONDS if live else _TICK_SECONDS) / CELL_SECONDS)
+        self._ahead = round((AHEAD_SECONDS if ahead_seconds is None else ahead_seconds) / CELL_SECONDS)
+        self._step = round((_TICK_SECONDS if ahead_seconds is None else _LIVE_TICK_SECONDS) / CELL_SECONDS)
         self._done = 0  # the number of the cell up to which peaks were reported
 
     def peaks(self, at_end: bool = False) -> Iterator[Peak]:
@@ -242,6 +245,21 @@ def keep_apart(peaks: list[Peak], gap_seconds: float) -> list[Peak]:
         if all(abs(other.seconds - peak.seconds) >= gap_seconds - 1e-9 for other in near):
             kept.setdefault(place, []).append(peak)
     return sorted((peak for found in kept.values() for peak in found), key=lambda one: one.seconds)
+
+
+def live_waits(after_seconds: float) -> tuple[float, float]:
+    """How long a peak of a live stream waits, so that its clip is decided 3 s after its end where that can be.
+
+    Args:
+        after_seconds: How much of a clip lies after its peak, at least.
+
+    Returns:
+        How much after a moment decides about it (``Proposer``), and how long a peak then waits for a better one
+        (``LiveChoice``), in seconds.
+    """
+    least, most = _LIVE_AHEAD_SECONDS
+    ahead = min(max(after_seconds, least), most)
+    return ahead, max(after_seconds + _LIVE_WAIT_SECONDS - _LIVE_TICK_SECONDS - ahead, 2.0)
 
 
 class LiveChoice:

@@ -26,6 +26,8 @@ _MOST_NOTES = 1000
 _KEPT_CUTS = 4096
 _ENCODER_SECONDS = 3.0  # in which an encoder finds its rate
 _MOST_READ_ERRORS = 16
+# Pictures that come sooner after the one before are decoded and not measured: cues lose nothing at 15 per second.
+_LEAST_APART_SECONDS = 0.06
 
 
 @dataclass(eq=False)
@@ -127,6 +129,7 @@ class ContainerReader:
         self.waiting: list[tuple[float, Any]] = []
         self.pieces: list[Any] = []
         self.piece_position = self.piece_length = 0
+        self.watched_seconds = -np.inf  # when the last picture was measured
         self.shift = 0.0  # of the timestamps of packets, as the clock of the pictures has it
         self.first_seconds: float | None = None
         self.signature = tuple(map(_signature, (self.video, self.audio)))
@@ -219,7 +222,9 @@ class ContainerReader:
         if self.first_seconds is None:
             self.first_seconds = seconds
         self.found.end_seconds = max(self.found.end_seconds, seconds)
-        self.found.watching.add(seconds, brightness(frame))
+        if not 0 <= seconds - self.watched_seconds < _LEAST_APART_SECONDS:
+            self.watched_seconds = seconds
+            self.found.watching.add(seconds, brightness(frame))
         self._release()
 
     def _sound(self, frame: Any) -> None:

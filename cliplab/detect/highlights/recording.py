@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from adapters.errors import MediaError
-from adapters.system import atomic_path, write_bytes_atomic
+from adapters.system import storage_error
 from cliplab.detect.highlights.hls_playlist import Segment
 
 KEPT_SECONDS = 1800.0
@@ -79,7 +81,7 @@ class Recording:
             StorageError: The disk is full, or the folder cannot be written.
         """
         path = self._folder / f"{number:08d}{'.mp4' if segment.header is not None else '.ts'}"
-        write_bytes_atomic(path, data)
+        write_passing(path, [data])
         return path
 
     def add(self, kept: Kept) -> None:
@@ -127,8 +129,25 @@ class Recording:
         while last + 1 < len(among) and among[last + 1].signature == among[middle].signature:
             last += 1
         chosen = among[first : last + 1]
-        with atomic_path(output, suffix=output.suffix) as unproven, open(unproven, "wb") as file:
-            for place, one in enumerate(chosen):
-                data = one.path.read_bytes()
-                file.write(data[one.header_bytes :] if place else data)
+        contents = (one.path.read_bytes()[one.header_bytes if place else 0 :] for place, one in enumerate(chosen))
+        write_passing(output, contents)
         return chosen[0].start, max(start, chosen[0].start), min(end, chosen[-1].end)
+
+
+def write_passing(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file that no later run needs. It is not brought to the disk: on a busy one that takes seconds.
+
+    Args:
+        path: The file.
+        pieces: Its content.
+
+    Raises:
+        StorageError: The disk is full, or the folder cannot be written; nothing is left of the file.
+    """
+    try:
+        with open(path, "wb") as file:
+            file.writelines(pieces)
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise storage_error(path, error) from error

@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -134,6 +135,29 @@ def test_a_locked_database_says_who_is_to_end(tmp_path: Path, monkeypatch: pytes
         assert manager.get_clip(number).rating is None, "reading goes on"
         other.rollback()
         manager.rate_clip(number, 5)
+
+
+def test_a_database_that_may_not_be_written_says_what_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "clips.db"
+    with ClipManager(path) as manager:
+        number = manager.register_clip("a.mp4", 0, 1, 0.5, "audio", {})
+        manager.rate_clip(number, 5)
+    before = dump(path)
+    # By the connection, since whoever runs as root may write any file.
+    connect = sqlite3.connect
+
+    def read_only(path: str, **options: Any) -> sqlite3.Connection:
+        return connect(f"file:{path}?mode=ro", uri=True, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sqlite3.dbapi2.connect", read_only)
+        with ClipManager(path) as manager:
+            assert manager.get_clip(number).rating == 5, "reading goes on"
+            with pytest.raises(StorageError, match=r"clips\.db: .*readonly.*Give this user the right to write"):
+                manager.rate_clip(number, 1)
+    assert dump(path) == before
 
 
 def test_a_full_disk_stores_all_of_a_rating_or_nothing(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from cliplab.detect.highlights.cells import CELL_SECONDS, Cells
 from cliplab.detect.highlights.proposing import (
     AHEAD_SECONDS,
-    LIVE_AHEAD_SECONDS,
     LiveChoice,
     Peak,
     Proposer,
     keep_apart,
+    live_waits,
 )
 
 # The measures of a recording in which nothing happens.
@@ -43,8 +43,8 @@ def cells(seconds: float, at: float = 0.0, length: float = 5.0, **changed: float
     return found
 
 
-def peaks(found: Cells, least: float = 0.05, live: bool = False, at_end: bool = True) -> list[Peak]:
-    return list(Proposer(found, least, live).peaks(at_end))
+def peaks(found: Cells, least: float = 0.05, ahead: float | None = None, at_end: bool = True) -> list[Peak]:
+    return list(Proposer(found, least, ahead).peaks(at_end))
 
 
 @pytest.mark.parametrize(("name", "value", "kind", "event"), EVENTS)
@@ -93,14 +93,15 @@ def test_peaks_below_the_least_score_are_left_out(least: float) -> None:
     assert [one for one in found if one.score >= least] == peaks(cells(200.0, 100.0, level=-30.0), least)
 
 
-@pytest.mark.parametrize(("live", "ahead"), [(False, AHEAD_SECONDS), (True, LIVE_AHEAD_SECONDS)])
-def test_a_peak_is_decided_when_enough_after_it_is_known(live: bool, ahead: float) -> None:
+@pytest.mark.parametrize("live_ahead", [None, 3.0, 6.0])
+def test_a_peak_is_decided_when_enough_after_it_is_known(live_ahead: float | None) -> None:
+    ahead = live_ahead or AHEAD_SECONDS
     whole = cells(100.0 + ahead + 20.0, 100.0, level=-5.0)
-    at = peaks(whole, live=live)[0].seconds
-    step = 1.0 if live else 5.0
+    at = peaks(whole, ahead=live_ahead)[0].seconds
+    step = 5.0 if live_ahead is None else 1.0
     for more, decided in ((-2 * step, False), (2 * step, True)):
         known = cells(at + ahead + more, 100.0, level=-5.0)
-        proposer = Proposer(known, 0.05, live)
+        proposer = Proposer(known, 0.05, live_ahead)
         found = list(proposer.peaks())
         assert bool(found) is decided, more
         assert proposer.known_seconds <= at + more + 1e-6
@@ -129,6 +130,14 @@ def test_peaks_exactly_a_gap_apart_are_both_kept() -> None:
     assert len(keep_apart([peak(0.0), peak(10.0), peak(20.0)], 10.0)) == 3
     assert [one.seconds for one in keep_apart([peak(0.0), peak(9.9, 0.9)], 10.0)] == [9.9]
     assert [one.seconds for one in keep_apart([peak(3.0), peak(1.0)], 10.0)] == [1.0], "of equal ones the first"
+
+
+@pytest.mark.parametrize("after", [0.0, 0.5, 3.0, 6.0, 9.0, 15.0, 90.0])
+def test_a_clip_of_a_live_stream_is_decided_soon_after_its_end(after: float) -> None:
+    ahead, patience = live_waits(after)
+    assert 3.0 <= ahead <= 6.0, "enough to know a peak by"
+    assert patience >= 2.0, "a better peak may follow"
+    assert ahead + patience + 1.0 - after == pytest.approx(max(3.0, 6.0 - after)), "the tick of a second included"
 
 
 def test_a_live_peak_waits_for_a_better_one_and_no_longer() -> None:
