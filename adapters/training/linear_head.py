@@ -18,7 +18,7 @@ from adapters.training.regression import CONVERGED, LinearHead, Problem, main_di
 from adapters.training.regression import feature_scale as feature_scale
 from adapters.training.regression import mean_loss as mean_loss
 from adapters.training.regression import solve as solve
-from adapters.training.solver_libraries import one_thread
+from adapters.training.solver_libraries import one_thread, threads_for
 
 # Penalties that cross-validation tries, from strong to weak, until two in a row are worse than the best.
 PENALTIES = tuple(10.0 ** (half / 2) for half in range(1, -9, -1))
@@ -93,10 +93,11 @@ class _FoldHeads:
         self._data, self._learn = data, learn
 
     def __enter__(self) -> _FoldHeads:
+        with threads_for(self._data.features.size):
+            self.directions = main_directions(self._data)  # once for all folds
         self._open = ExitStack()
         self._open.enter_context(one_thread())
         self._pool = self._open.enter_context(ThreadPoolExecutor(min(len(self._learn), available_cores())))
-        self.directions = main_directions(self._data)  # once for all folds
         whole, known = self._data, self.directions
         self._problems = list(self._pool.map(lambda rows: problem_of(whole.take(rows), known), self._learn))
         self._found = [problem.numbers(None) for problem in self._problems]

@@ -25,6 +25,8 @@ CONVERGED = 1e-9
 _LEAST_VARIANCE = 1e-6
 _ROWS_PER_DIRECTION = 4
 _LEAST_CURVATURE = 1e-4
+# A step along a line of descent is found at the first or second try, or 32 bits cannot tell a further one.
+_TRIES_PER_STEP = 5
 
 
 @dataclass(frozen=True)
@@ -151,13 +153,14 @@ class Problem:
         """The objective and its gradient at numbers, float64 [(K + 1) * units]."""
         units, strength = self.targets.shape[1], self.strength(penalty)
         weights = flat[:-units]
-        losses, slopes = _losses(self.logits(flat), self.targets, self.exclusive)
-        slopes *= self.shares[:, None]
+        # In 64 bits from here: what 32 bits round would end the descent early, or have it look for steps in vain.
+        losses, slopes = _losses(self.logits(flat).astype(np.float64), self.targets, self.exclusive)
+        slopes = np.asarray(slopes * self.shares[:, None], np.float32)
         gradient = np.empty_like(flat)
         along = self.rows.T @ slopes
         gradient[:-units] = (along if self.turned else self._along(along)).ravel()
         gradient[:-units] += strength * weights
-        gradient[-units:] = slopes.sum(axis=0)
+        gradient[-units:] = slopes.sum(axis=0, dtype=np.float64)
         loss = float(self.shares.astype(np.float64) @ losses)
         return loss + strength / 2 * float(weights @ weights), gradient
 
@@ -168,7 +171,9 @@ class Problem:
         if not self.exclusive:
             share /= self.targets.shape[1]
         by_unit = share.sum(axis=0)
-        some = slice(None, None, max(1, len(self.rows) // (_ROWS_PER_DIRECTION * max(1, self.rows.shape[1]))))
+        # Turning rows for this alone takes long: fewer are enough for a guess.
+        wanted = max(1, self.rows.shape[1]) * (_ROWS_PER_DIRECTION if self.turned else 1)
+        some = slice(None, None, max(1, len(self.rows) // wanted))
         along = self.rows[some] if self.turned else self._along(self.rows[some].T).T
         kernel = (np.square(along).T @ share[some]) * (by_unit / np.maximum(share[some].sum(axis=0), 1e-30))
         curvature = np.concatenate([kernel.ravel() + self.strength(penalty), np.maximum(by_unit, _LEAST_CURVATURE)])
@@ -289,6 +294,6 @@ def minimise(
         value, gradient = problem.objective(stepped * steps, penalty)
         return value, gradient * steps
 
-    options = {"maxiter": MAX_ITERATIONS, "gtol": 1e-6, "ftol": tolerance, "maxcor": 20}
+    options = {"maxiter": MAX_ITERATIONS, "gtol": 1e-6, "ftol": tolerance, "maxcor": 20, "maxls": _TRIES_PER_STEP}
     found = minimize(objective, start / steps, jac=True, method="L-BFGS-B", callback=callback, options=options)
     return np.asarray(found.x * steps)

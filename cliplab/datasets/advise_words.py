@@ -90,7 +90,7 @@ def _alike(report: AdviseReport, figure: Figure) -> list[Finding]:
         text = f"{numbers}: no sign that the figure comes from the source videos."
         return [Finding("groups", False, text, "Nothing to do, if the groups are the recordings.")]
     part = "most" if lost > (alike.control - report.clips.largest_share) / 2 else "part"
-    unsure = "" if low > 0 else f"There are few groups, so the difference is uncertain: {low:+.2f} to {high:+.2f}."
+    unsure = "" if low > 0 else f" There are few groups, so the difference is uncertain: {low:+.2f} to {high:+.2f}."
     where = "the source video" if figure.groups == figure.clips else "the source video or the place"
     text = f"{numbers}: {part} of the figure may be {where}, not the class.{unsure}"
     step = (

@@ -16,7 +16,7 @@ from adapters.training.calibration import clip_probabilities, fit_temperature
 from adapters.training.clip_features import LabelledFeatures, item_probabilities
 from adapters.training.fold_division import group_folds, stratified_folds
 from adapters.training.linear_head import cross_validate
-from adapters.training.regression import LinearHead, feature_scale, solve
+from adapters.training.regression import LinearHead, Problem, feature_scale, solve
 
 
 def clips(count: int = 60, size: int = 12, classes: int = 3, items: int = 1, seed: int = 0, noise: float = 1.0) -> Any:
@@ -104,6 +104,23 @@ def test_a_few_iterations_solve_features_that_hang_together(size: int, exclusive
     assert value == pytest.approx(losses[-1], abs=1e-5)
     for step in np.random.default_rng(7).normal(scale=0.01, size=(20, len(found))):
         assert objective(found + step) > value - 1e-7, "it is the least objective around"
+
+
+@pytest.mark.parametrize("size", [12, 64])
+def test_no_step_is_looked_for_that_32_bits_cannot_show(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[float] = []
+    losses: list[float] = []
+    computed = Problem.objective
+
+    def counted(problem: Problem, flat: Any, penalty: float) -> Any:
+        tries.append(penalty)
+        return computed(problem, flat, penalty)
+
+    monkeypatch.setattr(Problem, "objective", counted)
+    head = None
+    for penalty in (1.0, 0.3, 0.1, 0.03, 0.01):
+        head = solve(clips(90, size=size), penalty, head, lambda head, loss: losses.append(loss))
+    assert len(tries) < 2.5 * len(losses)
 
 
 def test_where_it_starts_does_not_matter() -> None:

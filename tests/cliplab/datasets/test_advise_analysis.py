@@ -152,6 +152,7 @@ def test_a_figure_that_is_the_source_is_shown_beside_that_of_look_alikes() -> No
     assert report.alike.control is not None
     assert report.alike.control > 0.9
     assert "most of the figure may be the source video" in said(report, "groups")
+    assert "class.There" not in said(report, "groups")
 
 
 def test_sources_that_hold_all_classes_are_no_alarm() -> None:
