@@ -1,4 +1,4 @@
-"""Which stretches of a recording come again, by hashes at moments: how long, how dense, how far apart, in what of both."""
+"""Which stretches come again, by hashes at moments: how long, how dense, how far apart, and in what of both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is said while a recording is followed or watched: each break once, and no candidate that a better one replaced."""
+"""What is said of a recording while it is watched: each break once, and no candidate that a better one replaced."""
 
 from __future__ import annotations
 
