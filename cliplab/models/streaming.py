@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -118,9 +119,12 @@ def _frames(source: str, spec: InputSpec, fps: float, on_note: OnNote) -> Iterat
 
     if is_live(source):
         return _live_frames(LiveVideo(source, spec, on_note))
-    from adapters.media import open_video
+    from adapters.media import open_video, require_footage
 
-    return _file_frames(open_video(source), spec, fps, source, on_note)
+    video = open_video(source)
+    if os.path.isfile(source):
+        require_footage(source, video.info.duration_seconds or 0.0)
+    return _file_frames(video, spec, fps, source, on_note)
 
 
 def _live_frames(video: Any) -> Iterator[tuple[float, Any]]:

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from command_line import cli, start
 from loopback import serving
+from media_patterns import numbered_frame, write_video
 from waiting import until
 
 from adapters.errors import ConfigError, MediaError
@@ -103,6 +104,13 @@ def test_what_cannot_stream_is_said_before_anything_is_read(model: Path, tmp_pat
 
 
 # The command ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_claims_days_in_a_few_bytes_is_refused_before_its_first_row(model: Path, tmp_path: Path) -> None:
+    ticks = [number * 20 * 3600 * 25 for number in range(8)]
+    days = write_video(tmp_path / "days.mp4", map(numbered_frame, range(8)), ticks=ticks, b_frames=0)
+    with pytest.raises(MediaError, match="by its times"):
+        stream(model, days)
 
 
 def test_stdin_is_followed_line_by_line(model: Path, videos: dict[str, Path]) -> None:
