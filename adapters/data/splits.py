@@ -96,9 +96,10 @@ def _check_enough(label: str, groups: Sequence[_Group], wanted: dict[Split, floa
         names = ", ".join(repr(group.name) for group in holding if group.split is None)
         clips = sum(group.counts[label] for group in holding)
         raise DatasetError(
-            f"class {label!r} has {free} group{'s' * (free != 1)} to assign ({names}; {clips} clips in all) and "
-            f"{len(need)} splits lack it ({', '.join(need)}): it needs {len(need)} groups. "
-            "Add clips from other sources, or leave a split out with a fraction of 0."
+            f"class {label!r} has {free} group{'s' * (free != 1)} to assign ({names}; {clips} clip{'s' * (clips != 1)} "
+            f"in all) and {len(need)} splits lack it ({', '.join(need)}): it needs {len(need)} groups. "
+            "Add clips from other sources, or leave a split out with a fraction of 0 (in a model's config: "
+            '"split_fractions", such as [1, 0, 0])'
         )
     return need
 

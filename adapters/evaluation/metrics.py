@@ -216,9 +216,9 @@ def _by_threshold(
 
 
 def _largest_class(onehot: BoolArray, labels: tuple[str, ...]) -> dict[str, Any]:
-    """The most frequent answer: a label, or for multi_label a set of them."""
+    """The most frequent answer: a label, or for multi_label a set of them. Of equal ones, that of the first labels."""
     rows, counts = np.unique(onehot, axis=0, return_counts=True)
-    best = int(np.argmax(counts))
+    best = len(counts) - 1 - int(np.argmax(counts[::-1]))
     named = [label for label, on in zip(labels, rows[best], strict=True) if on]
     return {"labels": named, "share": float(counts[best] / len(onehot))}
 

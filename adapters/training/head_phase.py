@@ -141,7 +141,8 @@ def _solve_head(run: TrainingRun, features: CachedFeatures) -> FitResult:
     if not logs:
         after(head, _figures(head, plain)[0])
     chosen = f"chosen over {found.folds} folds" if found.folds else "the default: there are too few clips to choose"
-    _note(run, f"head: logistic regression solved in {len(logs)} iterations, penalty {found.penalty:.2g} ({chosen})")
+    iterations = f"{len(logs)} iteration{'s' * (len(logs) != 1)}"
+    _note(run, f"head: logistic regression solved in {iterations}, penalty {found.penalty:.2g} ({chosen})")
     run.weights.set_output_layer(head.kernel, head.bias)
     held_out = HeldOut(found.logits, found.folds, {"penalty": found.penalty}) if found.folds else None
     return FitResult(tuple(logs), logs[-1].epoch, "interrupted" if stopped else "finished", held_out)

@@ -195,10 +195,13 @@ def _cross_validation_notes(figures: Mapping[str, Any], more: Sequence[str]) -> 
             f"cross-validation: accuracy {accuracy:.0%} ({clips} clips of one group: training and test clips come "
             "from the same footage, so accuracy on new footage may be lower)"
         )
-    if low <= figures["largest_class_share"]:
+    share = figures["largest_class_share"]
+    if low <= share:
+        unseen = "groups" if figures["groups"] > 1 else "clips"
+        nothing = f"nothing was learned that helps with unseen {unseen}: " if accuracy <= share else ""
         notes.append(
-            "not shown to be better than always answering the largest class "
-            f"({figures['largest_class_share']:.0%} of the clips): label more clips, or use another model"
+            f"{nothing}not shown to be better than always answering the largest class ({share:.0%} of the clips): "
+            "check that the labels are right and visible in the clips, label more clips, or use another model"
         )
     return notes + [note for note in more if "the largest class" not in note]
 

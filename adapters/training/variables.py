@@ -132,6 +132,11 @@ def _check(where: str, name: str, value: npt.NDArray[Any], shape: tuple[int, ...
             f"{where}: the weights for {name!r} hold values that are not finite numbers. Give the weights of a "
             "training that did not diverge."
         )
+    if name.endswith("moving_variance") and np.size(value) and np.min(value) < 0:
+        raise WeightsError(
+            f"{where}: the weights for {name!r} hold variances below 0 ({np.min(value):g}), which make every "
+            "feature NaN. Give the weights of another file."
+        )
 
 
 def _draw(name: str, shape: tuple[int, ...], seed: int) -> Float32Array:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from adapters.evaluation import EvaluationReport
 
 GroupFolds = Literal["folds", "groups"]
+_LEARNED_FROM = "If the model learned from them, the figures say nothing about new clips: use --cross-validate"
 
 
 @dataclass(frozen=True)
@@ -229,7 +230,7 @@ def _choose_clips(adapter: BaseModelAdapter, data: str | Path, stored: Mapping[s
     try:
         divided = with_splits(adapter, dataset)
     except DatasetError as error:
-        note = f"measured on all clips, since they cannot be divided: {error}"
+        note = f"measured on all clips, since they cannot be divided: {error}. {_LEARNED_FROM}"
         return _Clips("all", "all clips", dataset.examples, note=note)
     if examples := divided.of_split("test").examples:
         return _Clips("test", "test split", examples)
@@ -243,10 +244,7 @@ def _choose_clips(adapter: BaseModelAdapter, data: str | Path, stored: Mapping[s
             "by a head that did not see its group"
         )
         return _Clips("out_of_fold", "out-of-fold (cross-validation in training)", kept=kept, note=note)
-    note = (
-        f"{data}: has no test or validation clips; measured on all of them. If the model learned from them, the "
-        "figures say nothing about new clips: use --cross-validate"
-    )
+    note = f"{data}: has no test or validation clips; measured on all of them. {_LEARNED_FROM}"
     return _Clips("all", "all clips", dataset.examples, note=note)
 
 

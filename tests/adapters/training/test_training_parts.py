@@ -74,6 +74,14 @@ def test_weights_that_do_not_fit_are_named(values: dict[str, Any], words: str) -
     require_variables(shapes, {"x": np.zeros(2), "yy": np.ones(3, np.int32)}, "net")
 
 
+def test_variances_below_zero_are_refused_before_they_become_features() -> None:
+    shapes = {"bn/moving_variance": (2,), "bn/beta": (2,)}
+    good = {"bn/moving_variance": np.zeros(2), "bn/beta": -np.ones(2)}
+    require_variables(shapes, good, "net")
+    with pytest.raises(WeightsError, match=r"net: .*'bn/moving_variance' hold variances below 0 \(-0.5\)"):
+        require_variables(shapes, {**good, "bn/moving_variance": np.array([1, -0.5])}, "net")
+
+
 # Devices
 
 
