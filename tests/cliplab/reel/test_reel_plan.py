@@ -103,6 +103,16 @@ def test_the_same_look_is_left_out_and_the_next_comes_up() -> None:
     assert [(source.path, source.failed) for source in skipped] == [("3.mp4", False), ("bad.mp4", True)]
 
 
+def test_stretches_of_one_recording_are_the_same_footage_where_they_overlap() -> None:
+    whole = cut(1, 0, 20)
+    stretches = [replace(whole, start=start, end=start + 4) for start in (10.0, 2.0, 6.0, 14.0, 13.9, 17.5)]
+    skipped: list[SkippedSource] = []
+    chosen = choose_clips(stretches, ReelLimits(9, None, 0.0), skipped)
+    assert [found.start for found in chosen] == [10.0, 2.0, 6.0, 14.0], "what follows at once is other footage"
+    assert len(skipped) == 2
+    assert len(choose_clips(stretches, ReelLimits(9, None, 0.0, keeps_alike=True), [])) == 6
+
+
 def ranges(cuts: list[SourceClip]) -> list[tuple[float, float]]:
     return [(found.start, found.end) for found in cuts]
 
