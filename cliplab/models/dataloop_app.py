@@ -75,6 +75,8 @@ def dataloop_manifest(
         return DataloopManifestReport(str(path), names, True)
     try:
         found = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such file to check. Write it with: cliplab dataloop manifest") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}). Write it with: cliplab dataloop manifest") from error
     lines = difflib.unified_diff(found.splitlines(), text.splitlines(), str(path), "the configs", n=0, lineterm="")

@@ -70,6 +70,13 @@ def test_a_video_in_place_of_a_list_is_called_no_text_file(tmp_path: Path) -> No
     assert "a.mp4: is not JSON (it is not a text file). Give the highlights.json of a scan." in shown
 
 
+def test_a_manifest_that_is_missing_is_not_checked(tmp_path: Path) -> None:
+    shown = cli("dataloop", "manifest", "--check", code=2, process=True, cwd=tmp_path).stderr
+    assert "dataloop.json: no such file to check. Write it with: cliplab dataloop manifest" in shown
+    assert "Errno" not in shown
+    assert not (tmp_path / "dataloop.json").exists()
+
+
 BLOCKED = "import sys\nfor name in {names}: sys.modules[name] = None"
 DATABASE = ("sqlalchemy", "alembic", "psycopg", "tuf", "securesystemslib", "mlflow", "librosa", "skops")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import os
 import time
@@ -182,16 +183,17 @@ def test_evaluate_hands_on_its_options_and_refuses_those_that_do_not_fit(monkeyp
     given: dict[str, Any] = {
         "output": "x", "overrides": {"a": 1}, "force": True, "trust_adapters": ["a:B"],
     }  # fmt: skip
-    for function, more in ((api.evaluate_clips, {"split": "test", "cross_validate": "folds", "on_progress": print}),
-                           (api.evaluate_breaks, {"segment_metrics": True})):  # fmt: skip
+    of_clips = {"split": "test", "cross_validate": "folds", "on_progress": print}
+    for place, name, more in (
+        ("cliplab.models", "evaluate", of_clips), ("cliplab.detect", "evaluate_breaks", {"segment_metrics": True}),
+    ):  # fmt: skip
         with monkeypatch.context() as patch:
-            name = "evaluate_clips" if function is api.evaluate_clips else "evaluate_breaks"
             arrived: dict[str, Any] = {}
 
             def reached(*values: Any, arrived: dict[str, Any] = arrived, **named: Any) -> Any:
                 arrived.update(named, values=values)
 
-            patch.setattr(api, name, reached)
+            patch.setattr(importlib.import_module(place), name, reached)
             api.evaluate("model", "data", **given, **more)  # type: ignore[arg-type]
         expected = {**given, **{key: value for key, value in more.items() if key != "segment_metrics"}}
         assert arrived == {**expected, "values": ("model", "data")}
