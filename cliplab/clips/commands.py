@@ -392,6 +392,6 @@ def clips_reset(database: str | Path = DEFAULT_DATABASE, force: bool = False, no
 
 
 def _open(database: str | Path, rater: str = DEFAULT_RATER) -> ClipManager:
-    from cliplab.clips.manager import ClipManager  # needs the clips extra
+    from cliplab.clips.manager import existing_clips  # needs the clips extra
 
-    return ClipManager(database, rater)
+    return existing_clips(database, rater)

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from adapters.errors import MissingExtraError, StorageError
 from cliplab.clips.records import DEFAULT_DATABASE, DEFAULT_RATER, checked_clip, checked_name
+from cliplab.sql import is_postgres
 
 try:
     from cliplab.clips.clip_reader import ClipReader
@@ -272,3 +273,21 @@ class ClipManager(ClipReader):
             raise StorageError(f"{self.database.name}: is on a server. Back it up with pg_dump, or export the ratings")
         stamp = now().replace(":", "").replace("-", "")
         return path.with_name(f"{path.stem}.{what}-{stamp}{path.suffix}")
+
+
+def existing_clips(database: str | Path, rater: str = DEFAULT_RATER) -> ClipManager:
+    """Open a database that is there: a misspelt name must not become an empty one.
+
+    Args:
+        database: A path of a SQLite file, or ``postgresql://...``.
+        rater: Who rates where a call does not say.
+
+    Raises:
+        StorageError: There is no such file, or it cannot be opened.
+    """
+    if not is_postgres(database) and not os.path.lexists(database):
+        raise StorageError(
+            f"{database}: there is no clip database. Give its path with --database; cliplab generate makes one, with "
+            "the clips of a recording"
+        )
+    return ClipManager(database, rater)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from adapters.errors import ConfigError, MediaError, MissingExtraError
 from adapters.media import is_live, probe
 from adapters.system import file_fingerprint
-from cliplab.clips import ClipManager
+from cliplab.clips import ClipManager, existing_clips
 from cliplab.detect.highlights.candidates import Candidate, Kind, read_report
 from cliplab.detect.highlights.cutting_clips import cut_clip
 from cliplab.detect.highlights.generating import clip_name, write_thumbnail
@@ -87,7 +87,7 @@ def clips_extend(
     for name, value in (("before_seconds", before_seconds), ("after_seconds", after_seconds)):
         if isinstance(value, bool) or not math.isfinite(value) or abs(value) > _MOST_SECONDS:
             raise ConfigError(f"{name} must be from -{_MOST_SECONDS:g} to {_MOST_SECONDS:g} seconds, got {value!r:.40}")
-    with ClipManager(database) as manager:
+    with existing_clips(database) as manager:
         known = manager.get_clip(clip)
         source = _find_source(manager, known)
         wanted = known.start_time - before_seconds, known.end_time + after_seconds

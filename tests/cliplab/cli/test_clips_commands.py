@@ -129,3 +129,22 @@ def test_wrong_usage_says_what_is_allowed(database: Path, arguments: tuple[Any, 
     result = cli("clips", *arguments, "--database", database)
     assert result.exit_code in (1, 2)
     assert said in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["list", "rate 1 5", "tag 1 goal", "stats", "features", "train", "ab-status", "extend 1 --after-seconds 1",
+     "export ratings.csv", "import ratings.csv", "cleanup", "backup", "reset"],
+)  # fmt: skip
+def test_a_misspelt_database_is_named_and_not_made(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ratings.csv").write_text("clip,rater,rating\n1,ann,5\n")
+    if command.startswith("export"):
+        (tmp_path / "ratings.csv").unlink()
+    before = sorted(tmp_path.iterdir())
+    result = cli("clips", *command.split(), "--database", "clip.db", code=1)
+    assert "clip.db: there is no clip database" in result.stderr
+    assert "--database" in result.stderr
+    assert sorted(tmp_path.iterdir()) == before
