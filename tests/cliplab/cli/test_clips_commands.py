@@ -133,7 +133,7 @@ def test_wrong_usage_says_what_is_allowed(database: Path, arguments: tuple[Any, 
 
 @pytest.mark.parametrize(
     "command",
-    ["list", "rate 1 5", "tag 1 goal", "stats", "features", "train", "ab-status", "extend 1 --after-seconds 1",
+    ["list", "rate 1 5", "tag 1 goal", "stats", "features", "train", "extend 1 --after-seconds 1",
      "export ratings.csv", "import ratings.csv", "cleanup", "backup", "reset"],
 )  # fmt: skip
 def test_a_misspelt_database_is_named_and_not_made(
