@@ -81,11 +81,12 @@ def ads(
     """
     from cliplab.detect import find_ads
 
+    told: set[str] = set()
     with bar() as progress:
 
         def shown(found: Recording) -> None:
             if not as_json:
-                show(*_lines(found), *([] if model else _without_model(found)))
+                show(*_not_told(told, [*_lines(found), *([] if model else _without_model(found))]))
 
         report = find_ads(
             videos,
@@ -212,6 +213,13 @@ def _lines(found: Recording) -> list[str]:
     lines += [f"  unknown: {clock(start)} to {clock(end)} could not be read" for start, end in found.unknown]
     lines += [f"  note: {printable(note)}" for note in found.notes]
     lines += [f"  written: {printable(path)}" for path in found.written]
+    return lines
+
+
+def _not_told(told: set[str], lines: list[str]) -> list[str]:
+    """The lines without the remarks of recordings before, which hold for each recording of a folder."""
+    lines = [line for line in lines if line not in told]
+    told.update(line for line in lines if line.startswith(("  note: ", "  next: ")))
     return lines
 
 

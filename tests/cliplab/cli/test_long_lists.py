@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from command_line import Ran, cli
+from media_patterns import numbered_frame, write_video
 
 
 def _imported(folder: Path, videos: int, *options: str) -> Ran:
@@ -39,3 +40,12 @@ def test_one_missing_video_of_two_is_named_without_advice(tmp_path: Path) -> Non
     said = _imported(tmp_path, 2).stdout
     assert "v_00001.mp4: no such file" in said
     assert "none of the" not in said
+
+
+def test_a_remark_that_holds_for_each_recording_is_made_once(tmp_path: Path) -> None:
+    for number in range(3):
+        write_video(tmp_path / f"{number}.mkv", map(numbered_frame, range(50 * number, 50 * number + 50)))
+    said = cli("ads", tmp_path, "--store", tmp_path / "store", code=0).stdout
+    assert said.count(": no break") == 3
+    assert said.count("note: the recording has no sound") == 1
+    assert said.count("next: without a model") == 1
