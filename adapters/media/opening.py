@@ -156,13 +156,13 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
 
 def _missing(text: str) -> str:
     """What is wrong with a path that does not exist; commands hand on a pattern that matches nothing as it is."""
-    return "no file matches this pattern" if glob.has_magic(text) else "no such file"
+    return "no such file, and no file matches this pattern" if glob.has_magic(text) else "no such file"
 
 
 def _folder(path: Path) -> str:
     """What is wrong with a folder in the place of a video; commands hand on one that contains no video."""
     if next((one for one in videos_below(path) if isinstance(one, VideoFile)), None) is None:
-        return "this folder contains no video file. Check the path, or give a video file."
+        return "is a folder that contains no video file. Check the path, or give a video file."
     return (
         "is a folder; a video file is required. Give the files in it one by one; `cliplab predict` accepts a folder "
         "and uses all videos in it."

@@ -21,7 +21,7 @@ def test_a_folder_without_videos_is_not_an_invitation_to_give_the_folder(model: 
     (tmp_path / "notes.txt").write_text("no video")
     (tmp_path / "deep").mkdir()
     shown = cli("predict", model, tmp_path, code=1).output
-    assert f"{tmp_path}: this folder contains no video file. Check the path" in shown
+    assert f"{tmp_path}: is a folder that contains no video file. Check the path" in shown
     assert "one by one" not in shown
 
 
