@@ -105,7 +105,7 @@ def candidates(seed: int, count: int = 7) -> Candidates:
     lengths = rng.choice([10.16, 15.24, 20.0, 30.16, 7.3, 44.0], count - 1)
     times = np.concatenate([[0.0], np.cumsum(lengths)])
     edge, rate = rng.normal(0, 1.5, count), rng.uniform(0.02, 0.4, count)
-    return Candidates(times, edge, rng.random(count) < 0.7, rate, np.cumsum(rng.normal(0, 5, count)))
+    return Candidates(times, edge, rng.random(count) < 0.7, rate, np.cumsum(rng.normal(0, 5, count)), np.zeros(count))
 
 
 def tiling(given: Candidates, start: int, end: int, profile: Any) -> float:
@@ -138,7 +138,7 @@ def test_a_break_scores_its_adverts_its_evidence_its_edges_and_its_length(seed: 
         if length > 100.0 or (length < 25.0 and not open_end):
             assert place >= lattice.breaks.shape[1] or lattice.breaks[start, place] == NEVER
             continue
-        adverts = max(tiling(given, start, end, profile) + math.log(20), -2.0 - max(length / 60 - 1, 0))
+        adverts = max(tiling(given, start, end, profile) + math.log(20), -1.0 - max(length / 60 - 1, 0))
         if open_end:
             adverts = max(adverts, survival(length, 20.0, 0.6))
         evidence = adverts + given.cumulative[end] - given.cumulative[start] + edge[start] + edge[end]

@@ -254,8 +254,8 @@ def test_bytes_are_counted_where_they_are_shown() -> None:
 
 @pytest.mark.parametrize("name", ["yuv420p", "nv12", "gray", "rgb24", "yuv420p10le"])
 def test_the_brightness_of_a_frame_of_any_format(name: str) -> None:
-    pixels = np.zeros((90, 146, 3), np.uint8)
-    pixels[:, 73:] = 255
+    pixels = np.zeros((90, 160, 3), np.uint8)
+    pixels[:, 80:] = 255
     found = brightness(av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format=name))
     assert (found.dtype, found.shape) == (np.uint8, (36, 64))
     assert found[:, :31].max() <= 20

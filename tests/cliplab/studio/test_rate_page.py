@@ -256,7 +256,7 @@ def test_compare_and_browse_in_a_browser(tmp_path: Path) -> None:
         with page.expect_download() as download:
             page.locator("#download-one").click()
         assert download.value.url.endswith(f"/browse/clips/{chosen}/download")
-        assert download.value.suggested_filename == names[3]
+        assert names[3] == f"00:08.0 {download.value.suggested_filename}"
         assert axe.Axe().run(page).response["violations"] == []
         page.close()
 
