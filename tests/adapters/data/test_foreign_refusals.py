@@ -285,6 +285,21 @@ def test_a_cut_of_kinetics_gets_its_id_and_times_back(tmp_path: Path) -> None:
     assert rows[1:] == ["x,abc,10,20,validate", "y,plain,1,2.5,train"]
 
 
+def test_datumaro_keeps_what_is_known_of_a_clip_and_nothing_else(tmp_path: Path) -> None:
+    touch(tmp_path, "a.mp4", "b.mp4")
+    given = dataset(
+        tmp_path,
+        clip(tmp_path / "a.mp4", split="train", group="tape 1", source="camera"),
+        clip(tmp_path / "b.mp4", "y", split="test"),
+    )
+    items = json.loads(export_dataset(given, tmp_path / "a.json", "datumaro").read_text())["items"]
+    assert items[0]["attr"] == {"split": "train", "group": "tape 1", "source": "camera"}
+    assert items[1]["attr"]["split"] == "test"
+    assert None not in items[1]["attr"].values()
+    again = read_dataset(tmp_path / "a.json")
+    assert [(item.split, item.group, item.source) for item in again.examples[:1]] == [("train", "tape 1", "camera")]
+
+
 def test_frames_without_a_rate_in_the_file_take_the_callers(tmp_path: Path) -> None:
     content = {"classes": ["x"], "labels": {"v": {"label": 0, "support": [1, 20]}}}
     made = read_dataset(write(tmp_path / "a.json", content), format="fiftyone", options=ReadOptions(frame_rate=10))
