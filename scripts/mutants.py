@@ -42,6 +42,7 @@ FOREIGN_TESTS = tuple(
     f"adapters/data/test_{name}.py"
     for name in (
         *("interval_fields", "foreign_times_and_names", "foreign_formats", "foreign_roundtrip", "interval_formats"),
+        *("foreign_refusals", "splice_signals"),
     )
 )
 FOREIGN_FORMATS = (

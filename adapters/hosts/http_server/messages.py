@@ -6,6 +6,7 @@ is optional may be null, which is as if it were absent: some clients write all k
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -40,7 +41,35 @@ def read_message(value: object, message: type[M], what: str) -> M:
         return msgspec.convert(value, message)
     # MsgspecError: only newer versions derive it from ValueError, which characters that UTF-8 lacks raise too.
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
-        raise RequestError(400, f"{what}: {error}. GET /openapi.json describes requests") from None
+        raise RequestError(
+            400, f"{what}: {error}{_allowed(message, str(error))}. GET /openapi.json describes requests"
+        ) from None
+
+
+def _allowed(message: type, error: str) -> str:
+    """The values that the key of an error may have, where they are listed; msgspec names only the one it received."""
+    path = re.search(r"^Invalid enum value .* - at `\$(.*)`$", error)
+    at: Any = _plain(msgspec.inspect.type_info(message)) if path else None
+    for key, place in re.findall(r"\.(\w+)|\[(\d+)\]", path[1] if path else ""):
+        if key:
+            at = next((field.type for field in getattr(at, "fields", ()) if field.encode_name == key), None)
+        elif isinstance(at, msgspec.inspect.TupleType):
+            at = at.item_types[int(place)]
+        else:
+            at = getattr(at, "item_type", None)
+        at = _plain(at)
+    values = at.values if isinstance(at, msgspec.inspect.LiteralType) else ()
+    return f"; allowed: {', '.join(map(str, values))}" if values else ""
+
+
+def _plain(kind: Any) -> Any:
+    """The type without its limits and without null, which every optional key may be."""
+    while isinstance(kind, msgspec.inspect.Metadata | msgspec.inspect.UnionType):
+        if isinstance(kind, msgspec.inspect.Metadata):
+            kind = kind.type
+        else:
+            kind = next((item for item in kind.types if not isinstance(item, msgspec.inspect.NoneType)), None)
+    return kind
 
 
 # Requests -----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from adapters.config import (
     adapter_schema,
     check_config,
+    config_problems,
     key_schemas,
     merge_config,
     migrate_config,
@@ -82,6 +83,35 @@ def test_errors_name_field_value_and_what_is_allowed(keys: dict[str, Any], expec
         check_config(lite(**keys), "my.json")
     for text in [*expected, "my.json: "]:
         assert text in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"optimize": "precision@1.5"}, ["precision@1.5"]),
+        ({"labels": ["a", "b"], "best_thresholds": {"c": 0.5}}, ["\"best_thresholds\" names 'c'", "['a', 'b']"]),
+    ],
+)
+def test_thresholds_that_cannot_be_chosen_or_belong_to_no_label(keys: dict[str, Any], expected: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        check_config(lite(**keys), "my.json")
+    for text in [*expected, "my.json: "]:
+        assert text in str(error.value)
+    assert check_config(lite(labels=["a", "b"], best_thresholds={"b": 0.5}))["best_thresholds"] == {"b": 0.5}
+    assert check_config(lite(optimize="recall@0.9"))["optimize"] == "recall@0.9"
+
+
+def test_a_form_learns_the_place_of_every_problem() -> None:
+    assert config_problems(lite()) == []
+    both = config_problems(lite(imgz=31, head=[{"units": 0}], n_frame=5))
+    assert {problem.path for problem in both} == {("imgz",), ("head", 0, "units"), ("n_frame",)}
+    between = config_problems(lite(sampling="rate", fps=None, stride_seconds=None, split_fractions=[0.5, 0.1, 0.1]))
+    assert [problem.path for problem in between] == [("fps",), ("split_fractions",)]
+    assert "must add up to 1, got [0.5, 0.1, 0.1]" in between[1].message
+    # Between keys is looked only where each key alone is right.
+    assert [p.path for p in config_problems(lite(imgz=31, split_fractions=[0.5, 0.1, 0.1]))] == [("imgz",)]
+    with pytest.raises(ConfigError):
+        config_problems({"adapter": "no_such_module:Thing"})
 
 
 PAIR, THREE = ["a", "b"], ["a", "b", "c"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 import pytest
 from dataset_files import write
+from splice_streams import splice, transport_stream
 from tiny_videos import render_video
 
 from adapters.data import Interval, IntervalFile, read_intervals, write_intervals
@@ -293,63 +293,6 @@ def test_a_name_that_is_no_format_lists_those_that_are(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=", ".join(INTERVAL_FORMATS)):
         read(tmp_path, "a.edl", "1 2 3", format="comskp")
     assert all(find_interval_format(name).suffixes for name in INTERVAL_FORMATS)
-
-
-def transport_stream(path: Path, cues: list[tuple[float, bytes]], seconds: float, first: float = 1.4) -> Path:
-    """A transport stream of a clock and of cues only: a table of its programmes, then each time and cue in order."""
-    from threefive.crc import crc32
-
-    def table(pid: int, section: bytes) -> bytes:
-        whole = section + crc32(section).to_bytes(4, "big")
-        head = bytes([0x47, 0x40 | pid >> 8, pid & 0xFF, 0x10])
-        return (head + b"\0" + whole).ljust(188, b"\xff")
-
-    def clock(at: float) -> bytes:
-        pts = round(at * 90_000) % 2**33
-        stamp = bytes(
-            [0x21 | pts >> 29 & 0xE, pts >> 22 & 0xFF, 1 | pts >> 14 & 0xFE, pts >> 7 & 0xFF, 1 | pts << 1 & 0xFE]
-        )
-        head = bytes([0x47, 0x41, 0x00, 0x10]) + b"\0\0\1\xe0\0\0\x80\x80\x05" + stamp
-        return head.ljust(188, b"\xff")
-
-    pat = table(0, bytes.fromhex("00b00d0001c10000 0001e020".replace(" ", "")))
-    streams = bytes.fromhex("1be100f000 86e101f000".replace(" ", ""))
-    pmt = table(0x20, bytes([2, 0xB0, 9 + len(streams) + 4]) + bytes.fromhex("0001c10000e100f000") + streams)
-    out = io.BytesIO(pat + pmt)
-    out.seek(0, io.SEEK_END)
-    waiting = sorted(cues)
-    for step in range(int(seconds * 2)):
-        out.write(clock(first + step / 2))
-        while waiting and waiting[0][0] <= step / 2:
-            section = waiting.pop(0)[1]
-            out.write((bytes([0x47, 0x41, 0x01, 0x10]) + b"\0" + section).ljust(188, b"\xff"))
-    path.write_bytes(out.getvalue())
-    return path
-
-
-def splice(event: int, at: float, out: bool, length: float | None = None) -> bytes:
-    from threefive import Cue
-    from threefive.commands import SpliceInsert
-
-    cue = Cue()
-    command = SpliceInsert()
-    command.splice_event_id = event
-    command.splice_event_cancel_indicator = False
-    command.out_of_network_indicator = out
-    command.program_splice_flag = True
-    command.splice_immediate_flag = False
-    command.event_id_compliance_flag = True
-    command.duration_flag = length is not None
-    if length is not None:
-        command.break_auto_return = True
-        command.break_duration = length
-    command.time_specified_flag = True
-    command.pts_time = at
-    command.unique_program_id = 1
-    command.avail_num = command.avails_expected = 0
-    cue.command = command
-    cue.encode()
-    return bytes(cue.bites)
 
 
 def test_splice_cues_in_a_transport_stream(tmp_path: Path) -> None:

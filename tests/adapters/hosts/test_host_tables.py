@@ -22,7 +22,7 @@ from adapters.hosts.dataloop.config import (
 )
 from adapters.hosts.dataloop.pods import PODS, is_too_small, warn_of_memory
 from adapters.hosts.dataloop.results import describe_failure, raise_failures, upload_all
-from adapters.hosts.mlflow_rows import clip_of_frames, row_name, video_column, with_row_name
+from adapters.hosts.mlflow_rows import clip_of_frames, read_rows, row_name, video_column, with_row_name
 from adapters.records import Prediction, VideoResult
 
 # MLflow
@@ -55,6 +55,21 @@ def test_frames_without_a_rate_are_refused(fps: float | None) -> None:
 def test_frames_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(MediaError, match="must be whole numbers"):
         clip_of_frames(np.zeros(shape, np.uint8), 1.0, "r")
+
+
+def test_a_table_needs_a_column_of_input_and_empty_cells_are_left_out() -> None:
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"path": ["a.mp4", None], "note": ["x", float("nan")], "video": [None, b"v"]})
+    assert read_rows(table) == [{"path": "a.mp4", "note": "x"}, {"video": b"v"}]
+    assert read_rows(table[["video"]]) == [{}, {"video": b"v"}]
+    for wrong, got in (
+        (table[["note"]], "got note"),
+        (table[[]], "got none of these"),
+        ({"path": ["a.mp4"]}, "got dict"),
+        (["path"], "got list"),
+    ):
+        with pytest.raises(ConfigError, match=f"a table with a column path, video or frames is required, {got}"):
+            read_rows(wrong)
 
 
 def test_a_row_has_one_video_and_a_name() -> None:

@@ -320,14 +320,29 @@ def test_a_body_that_is_not_compressed_as_it_says(http: httpx.Client, encoding: 
     refused(http.post("/v2/models/tiny/infer", content=body, headers=headers), 400, "Content-Encoding")
 
 
-QUERIES = ["model=no", "top_k=0", "top_k=x", "top_k=1&top_k=2", "shape=csv", "windows=2"]
-QUERIES += ["window_seconds=0.00001", "window_seconds=1&stride_seconds=0.00001", "stride_seconds=1"]
-QUERIES += ["window_seconds=0", "window_seconds=nan", "window_seconds=-1", "stride_seconds=inf"]
+QUERIES = {
+    "model=no": ("'no'", "tiny"),
+    "top_k=0": ('"top_k"', ">= 1", "got 0"),
+    "top_k=x": ("top_k must be a whole number", "got 'x'"),
+    "top_k=1.5": ("top_k must be a whole number", "got '1.5'"),
+    "top_k=1&top_k=2": ("'top_k' is unknown or given twice", "model, window_seconds, stride_seconds, top_k, shape"),
+    "windows=2": ("'windows' is unknown or given twice", "model, window_seconds, stride_seconds, top_k, shape"),
+    "shape=csv": ("shape must be one of rows, hf", "got 'csv'"),
+    "window_seconds=x": ("window_seconds must be a number", "got 'x'"),
+    "window_seconds=0.00001": ('"window_seconds"', ">= 0.01"),
+    "window_seconds=1&stride_seconds=0.00001": ('"stride_seconds"', ">= 0.01"),
+    "stride_seconds=1": ('"stride_seconds" needs "window_seconds"',),
+    "window_seconds=0": ('"window_seconds"', "got 0"),
+    "window_seconds=nan": ("window_seconds must be above 0", "got nan"),
+    "window_seconds=-1": ('"window_seconds"', "got -1"),
+    "stride_seconds=inf": ('"stride_seconds"',),
+}
 
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_a_query_that_asks_for_what_there_is_not(http: httpx.Client, query: str) -> None:
-    refused(http.post(f"/v1/videos?{query}", json={"path": "good.mp4"}), 404 if query == "model=no" else 400)
+    answer = http.post(f"/v1/videos?{query}", json={"path": "good.mp4"})
+    refused(answer, 404 if query == "model=no" else 400, *QUERIES[query])
 
 
 def test_many_windows_are_ended_by_the_limit_on_time(impatient: Served) -> None:
@@ -371,42 +386,49 @@ def ask(http: httpx.Client, tensor: Any = None, **more: Any) -> httpx.Response:
     return http.post("/v2/models/tiny/infer", json={"inputs": [GOOD if tensor is None else tensor], **more})
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"name": "video"},
-        {"datatype": "FP32"},
-        {"datatype": "uint8"},
-        {"datatype": None},
-        {"shape": [1, 2, 4, 4]},
-        {"shape": [1, 2, 4, 4, 4]},
-        {"shape": [0, 2, 4, 4, 3]},
-        {"shape": [-1, 2, 4, 4, 3]},
-        {"shape": [1, 2, 4, 4.0, 3]},
-        {"shape": [True, 2, 4, 4, 3]},
-        {"shape": "1,2,4,4,3"},
-        {"shape": [2, 2, 4, 4, 3]},
-        {"shape": [1, 2**62, 2**62, 4, 3]},
-        {"shape": [1, 1, 100_000, 1, 3]},
-        {"shape": [1, 400_000, 1, 1, 3]},
-        {"data": [7] * 95},
-        {"data": [256] * 96},
-        {"data": [-1] * 96},
-        {"data": [0.5] * 96},
-        {"data": ["a"] * 96},
-        {"data": [None] * 96},
-        {"data": [[7] * 48, [7] * 47]},
-        {"data": [10**30] * 96},
-        {"data": {}},
-        {"data": []},
-        {"parameters": []},
-        {"parameters": {"binary_data_size": 96}},
-        {"parameters": {"binary_data_size": "96"}},
-    ],
-    ids=str,
+TENSORS: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"name": "video"}, "Invalid enum value 'video' - at `$.inputs[0].name`; allowed: frames"),
+    ({"datatype": "FP32"}, "frames: datatype must be UINT8 (RGB levels), got 'FP32'"),
+    ({"datatype": "uint8"}, "got 'uint8'"),
+    ({"datatype": None}, "`$.inputs[0].datatype`"),
+    ({"shape": [1, 2, 4, 4]}, "length 5, got 4 - at `$.inputs[0].shape`"),
+    ({"shape": [1, 2, 4, 4, 4]}, "Invalid enum value 4 - at `$.inputs[0].shape[4]`; allowed: 3"),
+    ({"shape": [0, 2, 4, 4, 3]}, "`int` >= 1 - at `$.inputs[0].shape[0]`"),
+    ({"shape": [-1, 2, 4, 4, 3]}, "`int` >= 1 - at `$.inputs[0].shape[0]`"),
+    ({"shape": [1, 2, 4, 4.0, 3]}, "got `float` - at `$.inputs[0].shape[3]`"),
+    ({"shape": [True, 2, 4, 4, 3]}, "got `bool` - at `$.inputs[0].shape[0]`"),
+    ({"shape": "1,2,4,4,3"}, "got `str` - at `$.inputs[0].shape`"),
+    ({"shape": [2, 2, 4, 4, 3]}, "data has the shape [96], must be [2, 2, 4, 4, 3] or flat"),
+    ({"shape": [1, 2**62, 2**62, 4, 3]}, "at most 0.5 million are allowed here"),
+    ({"shape": [1, 1, 100_000, 1, 3]}, "1x100000, an aspect ratio above 20:1"),
+    ({"shape": [1, 400_000, 1, 1, 3]}, "at most 1000000 are allowed"),
+    ({"data": [7] * 95}, "data has the shape [95], must be [1, 2, 4, 4, 3] or flat"),
+    ({"data": [256] * 96}, "data must be whole numbers 0..255 in the shape [1, 2, 4, 4, 3], or flat"),
+    ({"data": [-1] * 96}, "data must be whole numbers 0..255 in the shape [1, 2, 4, 4, 3], or flat"),
+    ({"data": [0.5] * 96}, "data must be whole numbers 0..255 in the shape [1, 2, 4, 4, 3], or flat"),
+    ({"data": ["a"] * 96}, "data must be whole numbers 0..255 in the shape [1, 2, 4, 4, 3], or flat"),
+    ({"data": [None] * 96}, "data must be whole numbers 0..255 in the shape [1, 2, 4, 4, 3], or flat"),
+    ({"data": [[7] * 48, [7] * 47]}, "data must be whole numbers 0..255 in the shape [1, 2, 4, 4, 3], or flat"),
+    ({"data": [10**30] * 96}, "data must be whole numbers 0..255 in the shape [1, 2, 4, 4, 3], or flat"),
+    ({"data": {}}, "got `object` - at `$.inputs[0].data`"),
+    ({"data": []}, "data has the shape [0]"),
+    ({"parameters": []}, "got `array` - at `$.inputs[0].parameters`"),
+    ({"parameters": {"binary_data_size": 96}}, "96 bytes must follow the JSON, but 0 did"),
+    ({"parameters": {"binary_data_size": "96"}}, "at `$.inputs[0].parameters.binary_data_size`"),
 )
-def test_a_tensor_that_is_not_as_it_says(http: httpx.Client, change: dict[str, Any]) -> None:
-    refused(ask(http, {**GOOD, **change}), 400)
+
+
+@pytest.mark.parametrize(("change", "words"), TENSORS, ids=str)
+def test_a_tensor_that_is_not_as_it_says(http: httpx.Client, change: dict[str, Any], words: str) -> None:
+    refused(ask(http, {**GOOD, **change}), 400, words)
+
+
+def test_an_output_that_there_is_not_lists_those_that_there_are(http: httpx.Client) -> None:
+    answer = ask(http, outputs=[{"name": "scores"}, {"name": "best"}])
+    refused(answer, 400, "Invalid enum value 'best' - at `$.outputs[1].name`; allowed: ", "scores", "labels")
+    refused(ask(http, outputs=[{"name": "scores"}] * 2), 400, "outputs lists an output twice")
+    parameters = {"classification": 1}
+    refused(ask(http, outputs=[{"name": "labels", "parameters": parameters}]), 400, "classification is only for scores")
 
 
 @pytest.mark.parametrize(

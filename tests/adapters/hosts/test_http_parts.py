@@ -77,6 +77,18 @@ def test_a_body_of_nothing_is_whole() -> None:
         machine.finish()
 
 
+def test_the_smallest_bodies_are_two_bytes_in_whatever_pieces() -> None:
+    nothing = raw_deflate(b"")
+    assert len(nothing) == 2
+    for pieces in ([nothing], [nothing[:1], nothing[1:]], [nothing[:1], b"", nothing[1:]]):
+        machine = Decompressor("deflate")
+        assert [part for piece in pieces for part in machine.feed(piece)] == []
+        machine.finish()
+    machine = Decompressor("deflate")
+    with pytest.raises(RequestError, match="1 bytes follow its end"):
+        [*machine.feed(nothing), *machine.feed(b"x")]
+
+
 @pytest.mark.parametrize("kind, rest, words", [("gzip", b"abc", "3 bytes follow"), ("zlib", b"\x1f\x8b", "2 bytes")])
 def test_what_follows_a_body_is_refused(kind: str, rest: bytes, words: str) -> None:
     encoding, body = BODIES[kind]

@@ -91,6 +91,21 @@ def test_the_worst_layers_stay_in_float32(most: int, monkeypatch: pytest.MonkeyP
     assert not kept or "head" in kept
 
 
+@pytest.mark.parametrize(
+    ("error", "share", "any_kept"), [(0.0, 0.01, True), (0.0, 1.0, False), (1e9, 0.0, False), (1e-12, 0.0, True)]
+)
+def test_layers_stay_in_float32_until_the_rest_is_small(
+    error: float, share: float, any_kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "SMALL_ERROR", error)
+    monkeypatch.setattr(choice, "SMALL_SHARE", share)
+    made = to_int8(network(spread=50.0), items())
+    assert made is not None
+    graph = Editor(made).graphs()[0]
+    names = [graph.name(int(op.outputs[0])) for op in graph.operators() if "CONV" in graph.kind(op)]
+    assert any(not name.endswith("_int8") for name in names) is any_kept
+
+
 def test_large_dense_kernels_are_stored_in_8_bits() -> None:
     model = network(dense=5000)
     made = to_int8(model, items(2))

@@ -132,6 +132,14 @@ def test_boxes_of_64_bits_and_boxes_to_the_end() -> None:
     assert read(FTYP, b"\0\0\0\7mdat", movie(track())).tracks == [], "a length shorter than its own head"
 
 
+def test_empty_boxes_are_passed_over() -> None:
+    wide = struct.pack(">I4sQ", 1, b"skip", 16)
+    found = read(FTYP, box(b"free"), wide, movie(track()))
+    assert found.kinds == {b"ftyp", b"free", b"skip", b"moov"}
+    assert len(found.tracks) == 1
+    assert read(FTYP, struct.pack(">I4sQ", 1, b"skip", 15), movie(track())).tracks == []
+
+
 def test_fragments_are_counted() -> None:
     run = full(b"trun", u32(3), u32(1, 2, 3), flags=0x200)
     assert read(movie(track()), box(b"moof", box(b"traf", run, run))).fragment_samples == 6

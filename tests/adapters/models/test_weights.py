@@ -25,6 +25,7 @@ from adapters.models.weights.torch_pickle import read_state_dict
 from adapters.system import cache_dir
 
 STORAGES = {
+    "|b1": "BoolStorage",
     "<f4": "FloatStorage",
     "<f8": "DoubleStorage",
     "<f2": "HalfStorage",
@@ -72,11 +73,13 @@ def legacy_file(state: bytes, storages: dict[str, np.ndarray]) -> bytes:
     return b"".join(parts)
 
 
-def zip_file(state: bytes, storages: dict[str, np.ndarray], compression: int = zipfile.ZIP_STORED) -> bytes:
+def zip_file(
+    state: bytes, storages: dict[str, np.ndarray], compression: int = zipfile.ZIP_STORED, order: str = "little"
+) -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", compression) as archive:
         archive.writestr("model/data.pkl", state)
-        archive.writestr("model/byteorder", "little")
+        archive.writestr("model/byteorder", order)
         for key, array in storages.items():
             archive.writestr(f"model/data/{key}", array.tobytes())
         archive.writestr("model/version", "3\n")
@@ -110,6 +113,30 @@ def test_state_dicts_of_both_layouts_come_back_bit_for_bit(legacy: bool, arrays:
         assert found[key].dtype == array.dtype
         assert found[key].shape == array.shape
         assert found[key].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_bfloat16_is_the_upper_half_of_a_float32(legacy: bool) -> None:
+    wanted = np.array([[1.0, -2.5], [0.0, np.inf]], np.float32)
+    halves = (wanted.view("<u4") >> 16).astype("<u2")
+    state = state_pickle({"w": halves.view("<f2")}, legacy).replace(b"HalfStorage", b"BFloat16Storage")
+    found = read_state_dict((legacy_file if legacy else zip_file)(state, {"k0": halves}))["w"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_booleans_of_other_bytes_short_storages_and_big_endian_files_are_refused() -> None:
+    flags = np.array([True, False])
+    good = zip_file(state_pickle({"w": flags}, False), {"k0": flags})
+    assert read_state_dict(good)["w"].tolist() == [True, False]
+    odd = zip_file(state_pickle({"w": flags}, False), {"k0": np.array([1, 2], np.uint8)})
+    with pytest.raises(WeightsError, match="'k0' holds booleans that are neither 0 nor 1"):
+        read_state_dict(odd)
+    short = zip_file(state_pickle({"w": flags}, False), {"k0": flags[:1]})
+    with pytest.raises(WeightsError, match="'k0' has 1 bytes; 2 are expected"):
+        read_state_dict(short)
+    with pytest.raises(WeightsError, match="big-endian"):
+        read_state_dict(zip_file(state_pickle({"w": flags}, False), {"k0": flags}, order="big"))
 
 
 @pytest.mark.parametrize("protocol", range(2, 6))

@@ -137,6 +137,21 @@ def test_a_locked_database_says_who_is_to_end(tmp_path: Path, monkeypatch: pytes
         manager.rate_clip(number, 5)
 
 
+def test_a_present_database_is_opened_while_another_process_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "_WAIT_SECONDS", 0.1)
+    path = tmp_path / "clips.db"
+    with ClipManager(path) as manager:
+        number = manager.register_clip("a.mp4", 0, 1, 0.5, "audio", {})
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with ClipManager(path) as manager:
+            assert manager.get_clip(number).id == number
+            assert manager.database.migrated_from is None
+        other.rollback()
+
+
 def test_a_database_that_may_not_be_written_says_what_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

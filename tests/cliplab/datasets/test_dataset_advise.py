@@ -79,6 +79,9 @@ def test_everything_is_written_shown_and_the_rest_set_aside(
     written = json.loads((output / "advise.json").read_text())
     assert written == json.loads(json.dumps(report.to_json()))
     assert written["clips"] == 12
+    assert (written["data"], written["output"]) == (str(data), str(output))
+    assert (written["model"], written["groups"], written["labels"]) == (report.model, 12, {"cold": 6, "warm": 6})
+    assert (written["largest_share"], len(written["skipped"])) == (0.5, 2)
     assert (output / "label_issues.csv").read_text().startswith("path,start_seconds,end_seconds,given,likely")
     if (output / "proposed_groups.csv").exists():
         assert len(read_dataset(output / "proposed_groups.csv")) == 12

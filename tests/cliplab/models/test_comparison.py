@@ -197,6 +197,11 @@ def test_a_key_can_be_changed_for_one_model(data: Path) -> None:
     found = compare(data, models=[COLOR, model("other")], overrides={"other": {"weights": "gray"}}, **TRUST)
     assert found.models[0].model == "color"
     assert found.models[1].accuracy < 1
+    found = compare(
+        data, models=[COLOR, model("other")], overrides={"weights": "gray", "color": {"weights": "color"}}, **TRUST
+    )
+    assert found.models[0].model == "color", "its own key counts, and not that of all"
+    assert found.models[1].accuracy < 1
 
 
 def test_clips_that_cannot_be_read_are_named(videos: list[Path], tmp_path: Path) -> None:

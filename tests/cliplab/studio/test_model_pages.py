@@ -207,6 +207,29 @@ def test_a_config_that_was_removed_meanwhile_gives_the_values_back(client: TestC
     assert "top_k" in answer.text
 
 
+def test_an_edit_without_changes_is_refused_and_a_bundle_becomes_a_config(client: TestClient, studio: Studio) -> None:
+    folder = studio.options.models_folder
+    bundle(folder, "one")
+    address = f"/models/m/{model_id(studio, 'one')}"
+    before = sorted(folder.iterdir())
+    same = save(client, address, version="two", **{"c.labels": "ad\ncontent"})
+    assert same.status_code == 422
+    assert "Nothing was changed, so there is nothing to save" in same.text
+    assert sorted(folder.iterdir()) == before
+    assert save(client, address, version="two", **{"c.labels": "ad\ncontent", "as": "config"}).status_code == 303
+    assert (
+        json.loads((folder / "two.json").read_text())["labels"]
+        == json.loads((folder / "one" / "config.json").read_text())["labels"]
+    )
+
+
+def test_the_form_of_a_training_is_shown_as_what_it_is(client: TestClient, studio: Studio) -> None:
+    shown = client.get(f"/models/m/{model_id(studio, 'ads.json')}/train?data=tapes&version=ads-v7")
+    assert shown.status_code == 200
+    assert 'value="ads-v7"' in shown.text
+    assert "tapes" in shown.text
+
+
 @pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x.json", "CON\x00", "ü", "a" * 101, "ads"])
 def test_names_of_versions_are_checked(client: TestClient, studio: Studio, name: str) -> None:
     address = f"/models/m/{model_id(studio, 'ads.json')}"
