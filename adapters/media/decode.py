@@ -12,7 +12,7 @@ from av.container import InputContainer
 from av.video.frame import PictureType, VideoFrame
 
 from adapters.errors import MediaError
-from adapters.media.container_index import ContainerIndex, has_table
+from adapters.media.container_index import ContainerIndex, has_table, rate_without_times
 from adapters.media.damage import Damage
 from adapters.media.decoding_plan import DecodingPlan
 from adapters.media.frame_times import DecodedFrame, FrameTimes
@@ -98,6 +98,8 @@ class Decoder:
         self.rate, assumed = frame_rate(self.container, self.stream)
         if assumed:
             self.damage.note(f"the stream declares no frame rate; {self.rate} frames per second are assumed")
+        untimed = None if self._live else rate_without_times(source, self.stream, self.damage)
+        self.rate = untimed or self.rate
         self.interval = float(1 / self.rate) if self.rate else 0.04
         # Containers round timestamps to their tick (Matroska: 1 ms), so a frame may be half a tick late.
         self.slack = min(self._tick / 2, 0.001) + 1e-6
@@ -112,6 +114,7 @@ class Decoder:
             read_ahead=not self._live
             and not (isinstance(source, StoredFile) and has_table(self.container, self.stream)),
             path=Path(str(source)) if local else None,
+            by_number=untimed is not None,
         )
         self.index = ContainerIndex(self.container, self.stream, self._reader, self._tick)
         if not self._live and self.threads != 1 and decodes_in_parallel(self.stream):

@@ -27,7 +27,7 @@ _READ_AHEAD = 8
 # FFmpeg's demuxers of raw streams, which store no timestamps, use this time base.
 _RAW_TIME_BASE = Fraction(1, 1_200_000)
 _RAW_FORMATS = {"mjpeg", "jpeg_pipe"}
-_ASSUMED_RATE = Fraction(25)
+ASSUMED_RATE = Fraction(25)  # of a stream that stores no times and declares no rate
 _ABOVE_BASE = Fraction(3, 2)
 SLOWEST_FRAME_SECONDS = 60
 # In a transport stream no frame for so long is a loss, not a still picture.
@@ -115,7 +115,7 @@ def frame_rate(container: InputContainer, stream: VideoStream) -> tuple[Fraction
     """
     if is_raw(container, stream):  # the average rate is the demuxer's default
         declared = stream.codec_context.framerate
-        return (declared, False) if declared else (_ASSUMED_RATE, True)
+        return (declared, False) if declared else (ASSUMED_RATE, True)
     if times_are_doubtful(stream):
         return stream.base_rate or stream.average_rate, False
     average, base = stream.average_rate, stream.base_rate
@@ -177,6 +177,7 @@ class PacketReader:
         interval: float,
         read_ahead: bool = True,
         path: Path | None = None,
+        by_number: bool = False,
     ) -> None:
         """Begin where the container is.
 
@@ -187,10 +188,11 @@ class PacketReader:
             interval: Seconds from one frame to the next, on average.
             read_ahead: Whether some packets are read ahead; not of a live source, which that would delay.
             path: Of a local file, searched for parts that cannot be read if it is Matroska; None: not searched.
+            by_number: Whether frames are timed by their number alone although the container could store times.
         """
         self._container, self._stream, self._damage, self._interval = container, stream, damage, interval
         names = container.format.name.split(",")
-        self.raw, self.dts_only = is_raw(container, stream), "avi" in names
+        self.raw, self.dts_only = by_number or is_raw(container, stream), "avi" in names
         self.may_be_joined = self.raw or may_be_joined(container)
         self._tick = float(stream.time_base or 1e-6)
         self._read_ahead = _READ_AHEAD if read_ahead else 0
