@@ -19,6 +19,7 @@ from adapters.media.clock import PacketClock, may_be_joined
 from adapters.media.damage import Damage
 from adapters.media.matroska import MatroskaBlocks
 from adapters.media.opening import ffmpeg_reason
+from adapters.media.transport_codecs import other_video_follows
 
 # A demuxer that fails this often in a row is taken to be at its end.
 _MAX_READ_ERRORS = 16
@@ -201,7 +202,8 @@ class PacketReader:
         matroska = path is not None and "matroska" in names
         self._blocks = MatroskaBlocks(path, len(container.streams)) if path is not None and matroska else None
         transport = path is not None and "mpegts" in container.format.name.split(",")
-        self._size = path.stat().st_size if path is not None and transport else None
+        self._transport = path if transport else None
+        self._pids = {other.id for other in container.streams}  # those of a programme that follows are not among them
         self.begin()
         if "mxf" in names and stream.codec_context.reorder_depth:
             self.dts_only = self._is_in_order_of_decoding()
@@ -317,10 +319,14 @@ class PacketReader:
 
     def _note_rest(self) -> None:
         """Say it where a transport stream goes on long after its picture, as where a recorder changed the channel."""
-        left = 0 if self._size is None else self._size - self._read_to
-        if self._size is not None and left > max(_REST_SHARE * self._size, _REST_BYTES):
+        if self._transport is None:
+            return
+        size = self._transport.stat().st_size
+        left = size - self._read_to
+        is_much = left > max(_REST_SHARE * size, _REST_BYTES)
+        if is_much or other_video_follows(self._transport, self._read_to, self._pids):
             self._damage.note(
-                f"the picture ends at {self._read_to / self._size:.0%} of the file: what follows is of another "
+                f"the picture ends at {self._read_to / size:.0%} of the file: what follows is of another "
                 "programme or has no picture, and is not read. Split the file there to read it"
             )
 
