@@ -338,9 +338,7 @@ class Decoder:
         seconds = self._times.next_seconds(frame, timed)
         if self._floor is not None and seconds < self._floor - self.slack:
             return None
-        # Of a file that is cut within a frame; in a stream a packet is marked so where recordings were joined.
-        cut = timed is not None and timed.packet.is_corrupt and not self._reader.may_be_joined
-        damaged = frame.is_corrupt or cut
+        damaged = frame.is_corrupt or (timed is not None and timed.is_cut)
         if damaged and (self.wants is None or frame.key_frame):
             self.damage.concealed.add(seconds)
         return DecodedFrame(seconds, frame)

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from adapters.media.clock import PacketClock, may_be_joined
 from adapters.media.damage import Damage
+from adapters.media.gif_end import is_whole_picture
 from adapters.media.matroska import MatroskaBlocks
 from adapters.media.opening import ffmpeg_reason
 from adapters.media.transport_codecs import other_video_follows
@@ -55,6 +56,7 @@ class TimedPacket:
         done: Whether its frame was returned to the reader of the video, or counted as lost.
         wanted: Whether its frame is one of those that are looked at, as far as a plan has chosen them.
         dropped: Whether it is not decoded, as nothing that is looked at depends on it.
+        is_cut: Whether the file ends within it.
     """
 
     packet: Packet[VideoStream]
@@ -66,6 +68,7 @@ class TimedPacket:
     done: bool = False
     wanted: bool = False
     dropped: bool = False
+    is_cut: bool = False
 
 
 def is_filler(packet: Packet[Any]) -> bool:
@@ -197,6 +200,7 @@ class PacketReader:
         self.may_be_joined = self.raw or may_be_joined(container)
         self._tick = float(stream.time_base or 1e-6)
         self._read_ahead = _READ_AHEAD if read_ahead else 0
+        self._is_gif = "gif" in names
         # FFmpeg takes the durations of ASF from the rate, which ASF does not store.
         self._rate_is_guessed = "asf" in names
         matroska = path is not None and "matroska" in names
@@ -249,7 +253,13 @@ class PacketReader:
         if packet.pts is None:  # identifies its frame
             packet.pts = NO_STAMP - self._count
             self._count += 1
-        return TimedPacket(packet, stamp, seconds, packet.pts)
+        return TimedPacket(packet, stamp, seconds, packet.pts, is_cut=self._is_cut(packet))
+
+    def _is_cut(self, packet: Packet[VideoStream]) -> bool:
+        """Whether the file ends within a packet. FFmpeg says so of an MP4; of a stream it means a joint."""
+        if packet.is_corrupt:
+            return not self.may_be_joined
+        return self._is_gif and not is_whole_picture(bytes(packet))
 
     def _note_hole(self, seconds: float | None) -> None:
         """A broadcast has frames all the time: where none is for a while, they were lost."""
