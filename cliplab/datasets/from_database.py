@@ -185,7 +185,7 @@ def _read(database: str | Path, query: str) -> list[Mapping[str, Any]]:
     try:
         with engine.connect() as connection:
             answer = connection.exec_driver_sql(query)
-            rows = [dict(row._mapping) for row in islice(answer, _MOST_ROWS + 1)]
+            rows: list[Mapping[str, Any]] = [dict(row._mapping) for row in islice(answer, _MOST_ROWS + 1)]
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         raise DatasetError(f"{_shown(database)}: the query failed: {reason}. It was: {query[:200]}") from error
