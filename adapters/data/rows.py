@@ -77,7 +77,7 @@ def make_dataset(
         explicit: list[bool] = []
         for number, (where, row) in enumerate(rows):
             values = read_row(row, where, text=text, extra_keys=extra_keys)
-            for item in reader.examples(values, where, row):
+            for item in reader.examples(values, where, row.keys()):
                 given = None if frames is None else frames[number]
                 examples.append(item if given is None else replace(item, frames=given))
                 explicit.append(bool(values.values.get("group")))
