@@ -49,8 +49,11 @@ def summarize_dataset(dataset: Dataset, duration: Callable[[Path], float | None]
         }
 
     def by_label(items: Iterable[Example]) -> dict[str, Any]:
-        items = list(items)
-        return {label: count([item for item in items if label in item.labels]) for label in dataset.labels}
+        by_name: dict[str, list[Example]] = {label: [] for label in dataset.labels}
+        for item in items:
+            for label in set(item.labels) & by_name.keys():
+                by_name[label].append(item)
+        return {label: count(found) for label, found in by_name.items()}
 
     result = {**count(dataset.examples), "labels": by_label(dataset.examples), "splits": {}}
     for name in (*SPLITS, None):

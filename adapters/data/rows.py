@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -76,7 +77,7 @@ def make_dataset(
         explicit: list[bool] = []
         for number, (where, row) in enumerate(rows):
             values = read_row(row, where, text=text, extra_keys=extra_keys)
-            for item in reader.examples(values, where):
+            for item in reader.examples(values, where, row.keys()):
                 given = None if frames is None else frames[number]
                 examples.append(item if given is None else replace(item, frames=given))
                 explicit.append(bool(values.values.get("group")))
@@ -146,11 +147,11 @@ class _RowReader:
         self._bare = ""
         self._other_unit = ""
 
-    def examples(self, row: RowValues, where: str) -> Iterator[Example]:
-        """An example for each range of a row."""
+    def examples(self, row: RowValues, where: str, keys: Iterable[str]) -> Iterator[Example]:
+        """An example for each range of a row, of which the keys as they were given are for messages."""
         path = row.values.get("path")
         if not isinstance(path, str) or not path or "\0" in path:
-            raise DatasetError(f"{where}: a row needs a path, a non-empty string; got {path!r}")
+            raise DatasetError(f"{where}: a row needs a path, a non-empty string; got {path!r:.80}{_keys(path, keys)}")
         for name in ("split", "group", "source"):
             if not isinstance(row.values.get(name), (str, type(None))):
                 raise DatasetError(f"{where}: {name} must be a string or absent, got {row.values[name]!r}")
@@ -278,6 +279,14 @@ def merge_labels(dataset: Dataset) -> Dataset:
     return replace(dataset, examples=tuple(map(one, merged.values())))
 
 
+def _keys(path: object, keys: Iterable[str]) -> str:
+    """Where a row has no path, the keys that it has."""
+    if path is not None:
+        return ""
+    there = ", ".join(f"{key!r:.40}" for key in islice(keys, 8))
+    return f". The row has the keys {there}; name its video in the key 'path'" if there else ""
+
+
 def to_row(example: Example, folder: Path) -> dict[str, Any]:
     """An example as the row of a file, which is a JSON object.
 
@@ -302,5 +311,8 @@ def to_row(example: Example, folder: Path) -> dict[str, Any]:
 
 def relative_path(path: Path, folder: Path) -> str:
     """A path as it is written in a file of this folder: relative with ``/`` below the folder, otherwise absolute."""
-    folder = Path(os.path.abspath(folder))
+    below = os.path.join(os.path.abspath(folder), "")
+    if (text := str(path)).startswith(below):  # a file has many rows, and this is far quicker than pathlib
+        return text[len(below) :].replace(os.sep, "/")
+    folder = Path(below)
     return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from adapters.media.packets import PacketReader, TimedPacket, times_are_doubtful
+from adapters.media.damage import Damage
+from adapters.media.opening import Source, inspection_of
+from adapters.media.packets import ASSUMED_RATE, PacketReader, TimedPacket, times_are_doubtful
+
+_SLOWEST, _FASTEST = 1, 1000  # frames per second that the length of a track may give
 
 
 def has_table(container: InputContainer, stream: VideoStream) -> bool:
@@ -16,6 +22,27 @@ def has_table(container: InputContainer, stream: VideoStream) -> bool:
         stream: Its video stream.
     """
     return "mov" in container.format.name.split(",") and len(stream.index_entries) > 0
+
+
+def rate_without_times(source: Source, stream: VideoStream, damage: Damage) -> Fraction | None:
+    """Frames per second of an MP4 or MOV whose table of times has 0 for every frame, with a note; None of others.
+
+    FFmpeg makes such frames last as long as the whole track. Its length over their number is their rate.
+
+    Args:
+        source: The source that was opened.
+        stream: Its video stream.
+        damage: Where the note goes.
+    """
+    track = inspection_of(source).track(stream.index)
+    if not track.no_tick_each:
+        return None
+    rate, why = ASSUMED_RATE, "are assumed"
+    if track.duration and _SLOWEST <= track.samples * track.timescale / track.duration <= _FASTEST:
+        rate = Fraction(track.samples * track.timescale, track.duration)
+        why = "follow from its length"
+    damage.note(f"the file says that each frame lasts 0 s; {round(float(rate), 3):g} frames per second {why}")
+    return rate
 
 
 class ContainerIndex:
@@ -40,14 +67,14 @@ class ContainerIndex:
         """
         names = self._container.format.name.split(",")
         entries = self._stream.index_entries
-        if times_are_doubtful(self._stream):
+        if self._reader.raw or times_are_doubtful(self._stream):
             return False
         if "mov" in names:
             return 0 < self._stream.frames == len(entries) and not any(entry.is_discard for entry in entries)
         return "matroska" in names
 
     def stores_times(self) -> bool:
-        """Whether packets have timestamps, which raw streams do not store."""
+        """Whether packets have timestamps, which raw streams do not store, nor an MP4 whose frames last 0 s."""
         return not self._reader.raw
 
     def packets_have_times(self) -> bool:

@@ -12,7 +12,7 @@ from av.container import InputContainer
 from av.video.frame import PictureType, VideoFrame
 
 from adapters.errors import MediaError
-from adapters.media.container_index import ContainerIndex, has_table
+from adapters.media.container_index import ContainerIndex, has_table, rate_without_times
 from adapters.media.damage import Damage
 from adapters.media.decoding_plan import DecodingPlan
 from adapters.media.frame_times import DecodedFrame, FrameTimes
@@ -98,6 +98,8 @@ class Decoder:
         self.rate, assumed = frame_rate(self.container, self.stream)
         if assumed:
             self.damage.note(f"the stream declares no frame rate; {self.rate} frames per second are assumed")
+        untimed = None if self._live else rate_without_times(source, self.stream, self.damage)
+        self.rate = untimed or self.rate
         self.interval = float(1 / self.rate) if self.rate else 0.04
         # Containers round timestamps to their tick (Matroska: 1 ms), so a frame may be half a tick late.
         self.slack = min(self._tick / 2, 0.001) + 1e-6
@@ -112,6 +114,7 @@ class Decoder:
             read_ahead=not self._live
             and not (isinstance(source, StoredFile) and has_table(self.container, self.stream)),
             path=Path(str(source)) if local else None,
+            by_number=untimed is not None,
         )
         self.index = ContainerIndex(self.container, self.stream, self._reader, self._tick)
         if not self._live and self.threads != 1 and decodes_in_parallel(self.stream):
@@ -335,9 +338,7 @@ class Decoder:
         seconds = self._times.next_seconds(frame, timed)
         if self._floor is not None and seconds < self._floor - self.slack:
             return None
-        # Of a file that is cut within a frame; in a stream a packet is marked so where recordings were joined.
-        cut = timed is not None and timed.packet.is_corrupt and not self._reader.may_be_joined
-        damaged = frame.is_corrupt or cut
+        damaged = frame.is_corrupt or (timed is not None and timed.is_cut)
         if damaged and (self.wants is None or frame.key_frame):
             self.damage.concealed.add(seconds)
         return DecodedFrame(seconds, frame)

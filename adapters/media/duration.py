@@ -131,7 +131,7 @@ def _packets_end(decoder: Decoder, first_seconds: float, near_end: bool) -> floa
             except (av.FFmpegError, OSError):
                 return None
         interval = decoder.interval
-        reader = PacketReader(container, stream, Damage(), interval)  # decoding reports what is damaged
+        reader = PacketReader(container, stream, Damage(), interval, by_number=not decoder.index.stores_times())
         leading: int | None = None  # packets before the first key frame, which give no frame
         count, unknown, begin, last, lasting = 0, 0, float("inf"), float("-inf"), Lasting(interval)
         while (timed := reader.read()) is not None:

@@ -65,6 +65,7 @@ class Track:
         first_byte: Where in the file the first of them begins; None: there is none.
         chunk_samples: From which chunk on, how many samples each chunk holds.
         one_tick_each: Whether each sample lasts a tick, as those of uncompressed sound do.
+        no_tick_each: Whether there are several samples and each lasts 0 ticks.
     """
 
     handler: bytes = b""
@@ -79,6 +80,7 @@ class Track:
     first_byte: int | None = None
     chunk_samples: Table | None = None
     one_tick_each: bool = False
+    no_tick_each: bool = False
 
     def index_entries(self, movie_timescale: int) -> int:
         """How many entries FFmpeg's index of it gets.
@@ -343,6 +345,9 @@ class _Walk:
 
     def _read_stts(self, start: int, end: int) -> None:
         self._track.one_tick_each = self._entries(start) == 1 and self._number(start + 12) == 1
+        if self._entries(start) and self._number(start + 12) == 0:  # then only is all of it read
+            rows = self._table(start, 2)
+            self._track.no_tick_each = rows[:, 0].sum() > 1 and not rows[:, 1].any()
 
     def _read_elst(self, start: int, end: int) -> None:
         long = bool(self._number(start, 1))

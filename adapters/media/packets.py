@@ -17,8 +17,10 @@ from av.video.stream import VideoStream
 
 from adapters.media.clock import PacketClock, may_be_joined
 from adapters.media.damage import Damage
+from adapters.media.gif_end import is_whole_picture
 from adapters.media.matroska import MatroskaBlocks
 from adapters.media.opening import ffmpeg_reason
+from adapters.media.transport_codecs import other_video_follows
 
 # A demuxer that fails this often in a row is taken to be at its end.
 _MAX_READ_ERRORS = 16
@@ -27,7 +29,7 @@ _READ_AHEAD = 8
 # FFmpeg's demuxers of raw streams, which store no timestamps, use this time base.
 _RAW_TIME_BASE = Fraction(1, 1_200_000)
 _RAW_FORMATS = {"mjpeg", "jpeg_pipe"}
-_ASSUMED_RATE = Fraction(25)
+ASSUMED_RATE = Fraction(25)  # of a stream that stores no times and declares no rate
 _ABOVE_BASE = Fraction(3, 2)
 SLOWEST_FRAME_SECONDS = 60
 # In a transport stream no frame for so long is a loss, not a still picture.
@@ -54,6 +56,7 @@ class TimedPacket:
         done: Whether its frame was returned to the reader of the video, or counted as lost.
         wanted: Whether its frame is one of those that are looked at, as far as a plan has chosen them.
         dropped: Whether it is not decoded, as nothing that is looked at depends on it.
+        is_cut: Whether the file ends within it.
     """
 
     packet: Packet[VideoStream]
@@ -65,6 +68,7 @@ class TimedPacket:
     done: bool = False
     wanted: bool = False
     dropped: bool = False
+    is_cut: bool = False
 
 
 def is_filler(packet: Packet[Any]) -> bool:
@@ -115,7 +119,7 @@ def frame_rate(container: InputContainer, stream: VideoStream) -> tuple[Fraction
     """
     if is_raw(container, stream):  # the average rate is the demuxer's default
         declared = stream.codec_context.framerate
-        return (declared, False) if declared else (_ASSUMED_RATE, True)
+        return (declared, False) if declared else (ASSUMED_RATE, True)
     if times_are_doubtful(stream):
         return stream.base_rate or stream.average_rate, False
     average, base = stream.average_rate, stream.base_rate
@@ -177,6 +181,7 @@ class PacketReader:
         interval: float,
         read_ahead: bool = True,
         path: Path | None = None,
+        by_number: bool = False,
     ) -> None:
         """Begin where the container is.
 
@@ -187,19 +192,22 @@ class PacketReader:
             interval: Seconds from one frame to the next, on average.
             read_ahead: Whether some packets are read ahead; not of a live source, which that would delay.
             path: Of a local file, searched for parts that cannot be read if it is Matroska; None: not searched.
+            by_number: Whether frames are timed by their number alone although the container could store times.
         """
         self._container, self._stream, self._damage, self._interval = container, stream, damage, interval
         names = container.format.name.split(",")
-        self.raw, self.dts_only = is_raw(container, stream), "avi" in names
+        self.raw, self.dts_only = by_number or is_raw(container, stream), "avi" in names
         self.may_be_joined = self.raw or may_be_joined(container)
         self._tick = float(stream.time_base or 1e-6)
         self._read_ahead = _READ_AHEAD if read_ahead else 0
+        self._is_gif = "gif" in names
         # FFmpeg takes the durations of ASF from the rate, which ASF does not store.
         self._rate_is_guessed = "asf" in names
         matroska = path is not None and "matroska" in names
         self._blocks = MatroskaBlocks(path, len(container.streams)) if path is not None and matroska else None
         transport = path is not None and "mpegts" in container.format.name.split(",")
-        self._size = path.stat().st_size if path is not None and transport else None
+        self._transport = path if transport else None
+        self._pids = {other.id for other in container.streams}  # those of a programme that follows are not among them
         self.begin()
         if "mxf" in names and stream.codec_context.reorder_depth:
             self.dts_only = self._is_in_order_of_decoding()
@@ -245,7 +253,13 @@ class PacketReader:
         if packet.pts is None:  # identifies its frame
             packet.pts = NO_STAMP - self._count
             self._count += 1
-        return TimedPacket(packet, stamp, seconds, packet.pts)
+        return TimedPacket(packet, stamp, seconds, packet.pts, is_cut=self._is_cut(packet))
+
+    def _is_cut(self, packet: Packet[VideoStream]) -> bool:
+        """Whether the file ends within a packet. FFmpeg says so of an MP4; of a stream it means a joint."""
+        if packet.is_corrupt:
+            return not self.may_be_joined
+        return self._is_gif and not is_whole_picture(bytes(packet))
 
     def _note_hole(self, seconds: float | None) -> None:
         """A broadcast has frames all the time: where none is for a while, they were lost."""
@@ -315,10 +329,14 @@ class PacketReader:
 
     def _note_rest(self) -> None:
         """Say it where a transport stream goes on long after its picture, as where a recorder changed the channel."""
-        left = 0 if self._size is None else self._size - self._read_to
-        if self._size is not None and left > max(_REST_SHARE * self._size, _REST_BYTES):
+        if self._transport is None:
+            return
+        size = self._transport.stat().st_size
+        left = size - self._read_to
+        is_much = left > max(_REST_SHARE * size, _REST_BYTES)
+        if is_much or other_video_follows(self._transport, self._read_to, self._pids):
             self._damage.note(
-                f"the picture ends at {self._read_to / self._size:.0%} of the file: what follows is of another "
+                f"the picture ends at {self._read_to / size:.0%} of the file: what follows is of another "
                 "programme or has no picture, and is not read. Split the file there to read it"
             )
 

@@ -26,7 +26,7 @@ from adapters.media.damage import Damage
 from adapters.media.decode import Decoder
 from adapters.media.frame_cursor import FrameCursor
 from adapters.media.info import VideoInfo
-from adapters.media.opening import ffmpeg_reason, open_container
+from adapters.media.opening import ffmpeg_reason, inspection_of, open_container
 from adapters.media.packets import PacketReader, TimedPacket, read_packets
 from adapters.media.stream_choice import choose_stream
 from adapters.media.video import probe
@@ -118,7 +118,8 @@ def _read_keys(source: str | Path, info: VideoInfo) -> tuple[list[_Key], float, 
 
 def _packets(container: Any, source: str | Path, info: VideoInfo) -> Iterator[TimedPacket]:
     stream = choose_stream(container, source, info.video_stream)
-    reader = PacketReader(container, stream, Damage(), 1 / (info.fps or 25.0), path=None)
+    untimed = inspection_of(source).track(stream.index).no_tick_each
+    reader = PacketReader(container, stream, Damage(), 1 / (info.fps or 25.0), by_number=untimed)
     reader.begin()
     while (timed := reader.read()) is not None:
         yield timed

@@ -1,4 +1,4 @@
-"""Whether the codec of the video changes within a transport stream, as where two recordings were joined.
+"""Whether the codec or the programme changes within a transport stream, as where two recordings were joined.
 
 FFmpeg goes on with the decoder that it began with, and reports what follows as damage. The program map tables of the
 stream (ISO/IEC 13818-1, 2.4.4.8) say which codec each part has.
@@ -6,7 +6,7 @@ stream (ISO/IEC 13818-1, 2.4.4.8) say which codec each part has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from adapters.records import UInt8Array
 from adapters.system import open_regular_file
 
 _SYNC, _CHUNK_PACKETS, _MOST_BYTES = 0x47, 1 << 16, 8 << 30
+_MOST_REST_BYTES = 64 << 20
 _LAYOUTS = ((188, 0), (192, 4), (204, 0))  # bytes of a packet, and where its header begins
 _PAT, _PAT_TABLE, _PMT_TABLE = 0, 0, 2
 # Values of stream_type (ISO/IEC 13818-1, table 2-34).
@@ -43,15 +44,45 @@ def codec_change(path: str | Path) -> str | None:
     return next((" to ".join(codecs[:4]) for codecs in found.values() if len(codecs) > 1), None)
 
 
-def _chunks(path: str | Path) -> Iterator[UInt8Array]:
-    """UInt8Array of 188 bytes, uint8 [N, 188]."""
+def other_video_follows(path: Path, start: int, known: Collection[int]) -> bool:
+    """Whether the picture of another programme begins in the rest of a transport stream.
+
+    Args:
+        path: A local file, of which 64 MB behind ``start`` are read.
+        start: Where the rest begins, in bytes.
+        known: The packet numbers of the streams that were there from the beginning.
+    """
+    read = 0
+    try:
+        for packets in _chunks(path, start):
+            numbers = (packets[:, 1].astype(np.int32) & 0x1F) << 8 | packets[:, 2]
+            begins = (packets[:, 1] & 0x40) > 0
+            for place in np.flatnonzero(begins & ~np.isin(numbers, [*known, _PAT])):
+                if _begins_video(packets[place].tobytes()):
+                    return True
+            read += packets.size
+            if read >= _MOST_REST_BYTES:
+                return False
+    except (OSError, MediaError):
+        return False
+    return False
+
+
+def _begins_video(packet: bytes) -> bool:
+    """Whether a packet of video begins in one of the transport stream (ISO/IEC 13818-1, 2.4.3.7: E0 to EF)."""
+    at = 4 + (1 + packet[4] if packet[3] & 0x20 else 0)
+    return packet[at : at + 3] == b"\0\0\1" and packet[at + 3 : at + 4] >= b"\xe0" and packet[at + 3] <= 0xEF
+
+
+def _chunks(path: str | Path, begin: int = 0) -> Iterator[UInt8Array]:
+    """Packets of 188 bytes, uint8 [N, 188], from the one in which a place of the file lies."""
     with open_regular_file(path, MediaError) as file:
         head = np.frombuffer(file.read(204 * 8), np.uint8)
         size, start = next(
             ((size, start) for size, start in _LAYOUTS if len(head) >= 5 * size and _are_in_step(head, size, start)),
             (0, 0),
         )
-        file.seek(0)
+        file.seek(begin // size * size if size else 0)
         while size and file.tell() < _MOST_BYTES:
             data = np.frombuffer(file.read(_CHUNK_PACKETS * size), np.uint8)
             count = len(data) // size

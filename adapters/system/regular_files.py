@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from adapters.errors import AdapterError
 
+_LEAST_READ = 1 << 16
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a FIFO (named pipe)"),
@@ -73,12 +74,20 @@ def read_regular_bytes(path: str | Path, limit_bytes: int, error: type[AdapterEr
     with open_regular_file(path, error) as file:
         size = os.fstat(file.fileno()).st_size
         # Reading is limited too: the file may grow, and some file systems give no sizes.
-        content = b"" if size > limit_bytes else file.read(limit_bytes + 1)
+        content = b"" if size > limit_bytes else _read_at_most(file, limit_bytes + 1, size + 1)
     if size > limit_bytes or len(content) > limit_bytes:
         raise error(
             f"{path}: has {max(size, len(content)):,} bytes; at most {limit_bytes:,} are allowed. "
             "Check that it is the right file."
         )
+    return content
+
+
+def _read_at_most(file: BinaryIO, most: int, expected: int) -> bytes:
+    """The bytes of a file up to a number; memory is taken for what is expected first, not for all that is allowed."""
+    content = file.read(min(expected, most))
+    while len(content) < most and (more := file.read(min(max(len(content), _LEAST_READ), most - len(content)))):
+        content += more
     return content
 
 

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cliplab.outputs import require_new
 
 RECORD = "from_database.json"
 _MOST_QUERY_BYTES = 1_000_000
+_MOST_ROWS, _MOST_VALUE_BYTES = 1_000_000, 64 << 20
 _PATHS = ("filepath", "file_path", "video_path", "path", "clip_path", "filename", "file_name")
 _SOURCES = ("source_url", "source", "source_id", "stream_id", "session_id", "video_id")
 _TERM = re.compile(r"\s*(\w+)\s*(>=|<=|==|!=|=|>|<)\s*('[^']*'|\"[^\"]*\"|[-+.\w]+)\s*")
@@ -182,12 +184,18 @@ def _read(database: str | Path, query: str) -> list[Mapping[str, Any]]:
         raise MissingExtraError(error.name or "psycopg", "clips", "PostgreSQL") from error
     try:
         with engine.connect() as connection:
-            return [dict(row._mapping) for row in connection.exec_driver_sql(query)]
+            answer = connection.exec_driver_sql(query)
+            rows: list[Mapping[str, Any]] = [dict(row._mapping) for row in islice(answer, _MOST_ROWS + 1)]
     except sa.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip().partition("\n")[0]
         raise DatasetError(f"{_shown(database)}: the query failed: {reason}. It was: {query[:200]}") from error
     finally:
         engine.dispose()
+    if len(rows) > _MOST_ROWS:
+        raise DatasetError(
+            f"{_shown(database)}: the query gives more than {_MOST_ROWS:,} rows. Add a LIMIT. It was: {query[:200]}"
+        )
+    return rows
 
 
 def _read_only(path: Path) -> Any:
@@ -195,6 +203,7 @@ def _read_only(path: Path) -> Any:
 
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=30)
     connection.execute("PRAGMA query_only = ON")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_VALUE_BYTES)
     return connection
 
 
@@ -224,7 +233,7 @@ def _examples(
             neither, both = neither + (not fits[0]), both + fits[0]
             continue
         path = Path(os.path.abspath(base / str(row[where] or "")))
-        if path in seen or not path.is_file():
+        if path in seen or not os.path.isfile(path):  # False of a name that no file can have, too
             problems.append(f"{row[where]!r:.200}: {'occurs twice' if path in seen else 'there is no such file'}")
             continue
         seen.add(path)

@@ -14,7 +14,7 @@ from adapters.data.formats.matroska_chapters import xml_text
 from adapters.data.formats.safe_xml import XmlElement, parse_xml, root_name, text_of
 from adapters.data.rows import relative_path
 from adapters.errors import DatasetError
-from adapters.system import write_text_atomic
+from adapters.system import whole_number, write_text_atomic
 
 _UNITS = {"milliseconds": 1000, "seconds": 1}  # of a second
 
@@ -60,10 +60,12 @@ def _video(header: Element, path: Path) -> tuple[str, float]:
 
 
 def _number(text: str, element: Element, path: Path) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise DatasetError(f"{path}, line {_line(element)}: must have a whole number, got {text!r:.40}") from None
+    number = whole_number(text.strip().removeprefix("-"))
+    if number is None:
+        raise DatasetError(
+            f"{path}, line {_line(element)}: must have a whole number of at most 18 digits, got {text!r:.40}"
+        )
+    return -number if text.strip().startswith("-") else number
 
 
 def _line(element: Element) -> int:

@@ -100,7 +100,11 @@ class _Member(tarfile.TarInfo):
 
 
 def _own_folder(shard: Path) -> Path:
-    return cache_dir() / "webdataset" / file_fingerprint(shard)
+    try:
+        check_regular_file(shard, DatasetError)
+        return cache_dir() / "webdataset" / file_fingerprint(shard)
+    except OSError as error:
+        raise DatasetError(f"{shard}: could not be read ({error.strerror or error})") from None
 
 
 def _read(shard: Path, folder: Path, unpack: bool) -> tuple[list[_Sample], int]:

@@ -22,7 +22,7 @@ from adapters.litert import (
     outputs_by_name,
     require_tried,
 )
-from adapters.models.prompt_pair.onnx_parts import unsound_onnx
+from adapters.models.prompt_pair.onnx_parts import unsound_onnx, unsound_onnx_file
 from adapters.records import Float32Array
 from adapters.system import read_regular_bytes
 
@@ -85,7 +85,7 @@ class OnnxNetwork:
                 error.name or "onnxruntime", "prompt", f"{path.name}", "Networks in TensorFlow Lite need no package"
             ) from error
         self.name = str(path)
-        model = _read(path)
+        model = _read_onnx(path)
         require_tried(model, self.name, threads, sizes, _ONNX)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 4
@@ -289,6 +289,17 @@ def _read(path: Path) -> bytes:
         return read_regular_bytes(path, _MOST_BYTES, BundleError)
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror or error}). Check the path") from error
+
+
+def _read_onnx(path: Path) -> bytes:
+    """The file, which is looked at before it takes memory."""
+    try:
+        reason = unsound_onnx_file(path)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot be read ({error.strerror or error}). Check the path") from error
+    if reason is not None:
+        raise BundleError(f"{path} is damaged or is not {_ONNX.kind} that can run here ({reason}). {_ONNX.remedy}")
+    return _read(path)
 
 
 def _not_opened(name: str, error: Exception) -> BundleError:

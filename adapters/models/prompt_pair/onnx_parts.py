@@ -7,6 +7,11 @@ Source: https://protobuf.dev/programming-guides/encoding/ and onnx/onnx.proto3.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from adapters.errors import BundleError
+from adapters.system import open_regular_file
 
 MAX_PARTS = 2_000_000  # values of all messages; CLIP ViT-L/14 has some 60,000
 MAX_NODES = 50_000  # nodes, weights and functions; CLIP ViT-L/14 has some 5,000, and a runtime plans each of them
@@ -22,6 +27,7 @@ _FIELDS: dict[str, dict[int, str]] = {
 }
 _DATA_LOCATION, _EXTERNAL = 14, 1
 _DOMAIN = 7  # of a node
+_WINDOW_BYTES, _MOST_NAME_BYTES = 4096, 256
 _KNOWN_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 
 
@@ -31,6 +37,59 @@ def unsound_onnx(data: bytes) -> str | None:
     Args:
         data: The file.
     """
+    return _unsound(_HeldBytes(data))
+
+
+def unsound_onnx_file(path: Path) -> str | None:
+    """The same of a file, of which only the heads of its parts are read: weights of gigabytes take no memory.
+
+    Args:
+        path: The file.
+
+    Raises:
+        BundleError: It is not a regular file.
+        OSError: It cannot be read.
+    """
+    with open_regular_file(path, BundleError) as file:
+        return _unsound(_FileBytes(file))
+
+
+class _FileBytes:
+    """The bytes of a file, read where they are looked at."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._size = file, file.seek(0, 2)
+        self._window, self._begin = b"", 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def byte(self, at: int) -> int:
+        place = at - self._begin
+        if not 0 <= place < len(self._window):
+            self._window, self._begin, place = self.part(at, at + _WINDOW_BYTES), at, 0
+        return self._window[place]
+
+    def part(self, start: int, end: int) -> bytes:
+        self._file.seek(start)
+        return self._file.read(end - start)
+
+
+class _HeldBytes:
+    """The bytes of a file that was read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.byte = data.__getitem__
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def part(self, start: int, end: int) -> bytes:
+        return self._data[start:end]
+
+
+def _unsound(data: _FileBytes | _HeldBytes) -> str | None:
     if len(data) >= 1 << 31:
         return "it has 2 GB or more, which one ONNX file cannot hold"
     try:
@@ -41,7 +100,7 @@ def unsound_onnx(data: bytes) -> str | None:
 
 
 class _Walk:
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: _FileBytes | _HeldBytes) -> None:
         self._data, self._left, self._nodes_left = data, MAX_PARTS, MAX_NODES
 
     def check(self, start: int, end: int, kind: str, depth: int) -> int:
@@ -56,7 +115,7 @@ class _Walk:
             if kind == "tensor" and field == _DATA_LOCATION and value == _EXTERNAL:
                 raise ValueError("its weights are in another file; export it as one file")
             if kind == "node" and field == _DOMAIN:
-                self._require_known(bytes(self._data[place[0] : place[1]]))
+                self._require_known(self._data.part(place[0], min(place[1], place[0] + _MOST_NAME_BYTES)))
             if field in inner:
                 count += 1
                 self.check(*place, inner[field], depth + 1)
@@ -76,6 +135,8 @@ class _Walk:
                 raise ValueError(f"it has more than {MAX_PARTS:,} parts")
             key, at = self._number(at, end)
             field, wire = key >> 3, key & 7
+            if not field:
+                raise ValueError("it is not an ONNX file")
             value, place = 0, (at, at)
             if wire == 0:
                 value, at = self._number(at, end)
@@ -96,7 +157,7 @@ class _Walk:
         for step in range(10):
             if at >= end:
                 raise ValueError("it ends too early")
-            byte = self._data[at]
+            byte = self._data.byte(at)
             at += 1
             value |= (byte & 127) << (7 * step)
             if byte < 128:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,21 @@ def test_hostile_onnx_files_are_refused_before_they_run() -> None:
         node = b"\x2a" + _size(inner) + inner
         nested = b"\x0a" + _size(node) + node
     assert "too deeply" in str(unsound_onnx(b"\x3a" + _size(nested) + nested))
+
+
+@pytest.mark.parametrize("beginning", [b"", b"\x3a\x80\x80\x80\x80\x06"])
+def test_a_huge_onnx_file_is_refused_before_it_takes_memory(tmp_path: Path, beginning: bytes) -> None:
+    write_pair(tmp_path, "onnx")
+    with open(tmp_path / "image.onnx", "wb") as file:
+        file.write(beginning)
+        file.truncate(1_900_000_000)  # takes no room on the disk
+    tracemalloc.start()
+    try:
+        with pytest.raises(BundleError, match=r"image\.onnx is damaged or is not an ONNX network .*Download it again"):
+            model_of(tmp_path).predict([clip_of("red")])
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def _size(data: bytes) -> bytes:
