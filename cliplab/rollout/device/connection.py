@@ -311,8 +311,13 @@ def _refused(url: str, path: str, response: http.client.HTTPResponse) -> Unreach
             response.close()  # it was read to its end, so that the connection can be used again
     text = " ".join(body.decode("utf-8", "replace").split()) if response.status >= 400 else ""
     retry = response.headers.get("Retry-After", "")
+    next_step = (
+        " Give --token-file FILE with the token that `cliplab registry device add` printed for this device."
+        if response.status == http.client.UNAUTHORIZED
+        else ""
+    )
     return UnreachableError(
-        f"{url}: answered {response.status} to {path}{f' ({text})' if text else ''}.",
+        f"{url}: answered {response.status} to {path}{f' ({text})' if text else ''}.{next_step}",
         response.status,
         float(retry) if retry.isdecimal() and len(retry) < 6 else None,
     )

@@ -263,6 +263,8 @@ def test_tokens_by_device(place: str, server: Running, tmp_path: Path) -> None:
         assert "kitchen" in answer["error"]
         client = DeviceClient(DeviceOptions("kitchen", server.url, tmp_path / "m", token=token), machine="one")
         assert client.round().problems == ()
+        without = DeviceClient(DeviceOptions("kitchen", server.url, tmp_path / "n"), machine="two")
+        assert "Give --token-file FILE" in " ".join(without.round().problems)
         with pytest.raises(ConfigError, match="already has a token"):
             registry_device_add("kitchen", place)
         replaced = registry_device_add("kitchen", place, replace=True)
