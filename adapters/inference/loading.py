@@ -92,6 +92,11 @@ def read_config(source: str | Path | Mapping[str, Any]) -> Config:
         if ready is not None:
             return read_config_file(ready)
         if path.suffix.lower() not in CONFIG_SUFFIXES:
+            if len(path.parts) > 1:  # no name, and a list of names would hide what is wrong
+                raise ConfigError(
+                    f"{source}: there is no such file or folder. A model is a bundle directory, a .tflite file or a "
+                    "config file"
+                )
             names = ready_configs()
             raise ConfigError(
                 f"{source}: there is no such file, and no ready config of this name."

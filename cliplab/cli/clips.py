@@ -116,7 +116,7 @@ def clips_extend(
 def clips_stats(database: Database = "clips.db", as_json: AsJson = False) -> None:
     """Count clips and ratings, and show the state of training."""
     from cliplab import clips
-    from cliplab.cli.tables import number, table
+    from cliplab.cli.tables import counted, number, table
 
     found = clips.clips_stats(database)
     if as_json:
@@ -127,7 +127,7 @@ def clips_stats(database: Database = "clips.db", as_json: AsJson = False) -> Non
     wanted = max(0, progress["min_samples"] - progress["rated_clips"])
     show(
         f"{found['total_clips']} clips, {found['rated_clips']} rated, average {number(found['average_rating'], 2)}; "
-        f"{found['ratings']} ratings by {found['raters']} raters",
+        f"{counted(found['ratings'], 'rating')} by {counted(found['raters'], 'rater')}",
         table(("stars", ">clips"), rows),
         f"training: {wanted} more rated clips are needed" if wanted else "training: ready (cliplab clips train)",
         *(item["why"] for item in progress["last"].values()),

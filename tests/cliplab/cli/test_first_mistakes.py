@@ -53,6 +53,12 @@ def test_a_misspelt_ready_config_names_the_nearest(tmp_path: Path) -> None:
     assert "Did you mean" not in cli("predict", "qqqqqqqqqqqqqqqq", tmp_path / "a.mp4", code=2).stderr
 
 
+def test_a_path_without_a_model_is_not_taken_for_a_name(tmp_path: Path) -> None:
+    shown = cli("predict", "runs/best", tmp_path / "a.mp4", code=2).stderr
+    assert "runs/best: there is no such file or folder" in shown
+    assert "Ready configs" not in shown
+
+
 def test_a_model_that_knows_none_of_the_labels_leads_to_training(tmp_path: Path) -> None:
     data = render_dataset(tmp_path / "data", train=1, validation=1, test=2)
     tiny = {"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter"}
