@@ -168,7 +168,7 @@ def extracted(report: ExtractReport) -> Shown:
     alike = f", {report.alike:,} skipped as nearly identical" if report.alike else ""
     return [
         f"Frames extracted: {report.frames:,} new, {report.existing:,} already there{alike}, from "
-        f"{report.sources:,} sources",
+        f"{report.sources:,} {'source' if report.sources == 1 else 'sources'}",
         f"  - Saved to: {report.output}",
         f"  - Index: {report.index}",
         *problems(report.errors, "failed: "),

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 from adapters.data.examples import SPLITS, Dataset, Example, PreparedFrames, Split, first_seen
 from adapters.data.formats.format import Format
-from adapters.data.formats.text import not_empty
 from adapters.data.label_sets import parted_labels
 from adapters.data.rows import video_groups
 from adapters.errors import DatasetError
@@ -75,7 +74,13 @@ def import_studio(path: str | Path, labels: Sequence[str] | None = None) -> Data
     notes += [
         f"{folder}: {ties:,} items are left out, since annotators disagree on them. Review them in the studio"
     ] * (ties > 0)
-    return not_empty(Dataset(together, tuple(order), folder, tuple(notes)), path)
+    if not examples:
+        left = f" ({'; '.join(notes)})" if notes else ""
+        raise DatasetError(
+            f"{path}: contains no clips: none of its {len(items):,} items has a label of a person{left}. Label some "
+            f"or confirm what a model suggested: cliplab studio {folder}"
+        )
+    return Dataset(together, tuple(order), folder, tuple(notes))
 
 
 def _example(
