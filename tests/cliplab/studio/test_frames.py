@@ -83,9 +83,11 @@ def test_forward_steps_open_the_video_once(frames: FrameService, monkeypatch: py
 
 
 def has_ended(number: int) -> bool:
-    """Whether a process is gone, or waits for its parent to look at it."""
-    status = Path(f"/proc/{number}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+    """Whether a process is gone, or waits for its parent to look at it, which it does once its last thread has ended."""
+    status, threads = Path(f"/proc/{number}/stat"), Path(f"/proc/{number}/task")
+    if not status.exists():
+        return True
+    return status.read_text().rpartition(")")[2].split()[0] == "Z" and len(list(threads.iterdir())) == 1
 
 
 def test_a_decoder_that_ends_in_the_middle_is_replaced(frames: FrameService) -> None:
