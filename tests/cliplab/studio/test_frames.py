@@ -83,7 +83,7 @@ def test_forward_steps_open_the_video_once(frames: FrameService, monkeypatch: py
 
 
 def has_ended(number: int) -> bool:
-    """Whether a process is gone, or waits for its parent to look at it, which it does once its last thread has ended."""
+    """Whether a process is gone, or waits for its parent to look at it: then its last thread has ended, too."""
     status, threads = Path(f"/proc/{number}/stat"), Path(f"/proc/{number}/task")
     if not status.exists():
         return True
