@@ -7,19 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from places import ROOT
+from signatures import Function, functions
 
 # Arguments that a signature asks for and the function does not need, such as those of callbacks and of overrides.
 KNOWN = Path(__file__).with_name("unused_arguments.txt")
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-def functions(node: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function]]:
-    """Each function and method below a node, with its dotted name."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, Function):
-            yield prefix + child.name, child
-        inner = f"{prefix}{child.name}." if isinstance(child, (ast.ClassDef, *Function.__args__)) else prefix
-        yield from functions(child, inner)
 
 
 def does_nothing(function: Function) -> bool:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import io
-import os
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
@@ -78,7 +77,9 @@ class WebVideo:
         start = first * BLOCK_BYTES
         size = min(count * BLOCK_BYTES, self.size_bytes - start)
         if self._kept is not None:
-            data = os.pread(self._kept.fileno(), size, start)
+            with self._lock:  # readers share its position; os.pread is not on every system
+                self._kept.seek(start)
+                data = self._kept.read(size)
         else:
             try:
                 with self._lock:

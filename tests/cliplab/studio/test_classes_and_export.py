@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_store_questions import ROWS
+from test_store_questions import insert_rows
 from test_studio_store import Client
 
 from adapters.errors import DatasetError
@@ -19,12 +19,7 @@ from cliplab.studio.resolving import resolve_votes
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[LabelStore]:
     with open_store(tmp_path, ["ad", "content", "promo"]) as opened:
-        with opened.writing() as connection:
-            connection.executemany(
-                "INSERT INTO items (id, kind, fingerprint, path, start_seconds, end_seconds, width, height, "
-                "group_name, source, split, missing, overlap) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                ROWS,
-            )
+        insert_rows(opened)
         yield opened
 
 

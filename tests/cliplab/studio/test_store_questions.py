@@ -32,15 +32,19 @@ def row_of(number: int) -> tuple[Any, ...]:
 ROWS = [row_of(number) for number in range(1, 13)]
 
 
+def insert_rows(store: LabelStore) -> None:
+    with store.writing() as connection:
+        connection.executemany(
+            "INSERT INTO items (id, kind, fingerprint, path, start_seconds, end_seconds, width, height, "
+            "group_name, source, split, missing, overlap) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ROWS,
+        )
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[LabelStore]:
     with open_store(tmp_path, ["ad", "content", "promo"]) as opened:
-        with opened.writing() as connection:
-            connection.executemany(
-                "INSERT INTO items (id, kind, fingerprint, path, start_seconds, end_seconds, width, height, "
-                "group_name, source, split, missing, overlap) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                ROWS,
-            )
+        insert_rows(opened)
         opened.set_overlap(50)
         ann, bob = Client(opened), Client(opened, "bob", "tab 2")
         ann.send(1, "label", label="ad")
