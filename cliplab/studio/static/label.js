@@ -16,7 +16,8 @@ const codes = new LabelCodes(outbox.studio, classes);
 const items = new Items();
 const stage = new Stage(at("stage"));
 const history_ = new History(outbox.studio);
-const state = { index: 0, gridOn: false, selected: new Set(), anchor: null, last: null, filters: {}, loading: new Set() };
+const state = { index: 0, gridOn: false, selected: new Set(), anchor: null, last: null, filters: {}, loading: new Set(),
+  bare: true }; // bare: the item on screen is shown without its row, which is on its way
 
 // Lists -----------------------------------------------------------------------------------------------------------------
 
@@ -85,15 +86,12 @@ function go(index, { keep = false, since = null } = {}) {
 }
 
 async function loadAround(index) {
-  const got = await items.fetchRows(index - 8, index + 40).catch(() => false);
-  if (got && state.index === index) {
-    showItem();
-    list.redrawAll();
-  }
+  if (await items.fetchRows(index - 8, index + 40).catch(() => false)) list.redrawAll();
 }
 
 function showItem(since = null) {
   const index = state.index, id = items.ids[index], row = items.row(index);
+  state.bare = !row;
   if (!state.gridOn) {
     const neighbours = Stage.around(index, items.length).map((one) => ({ id: items.ids[one], row: items.row(one) }));
     const decoded = stage.show(id, row, neighbours);
@@ -505,6 +503,9 @@ function adopt(index) {
 items.onRow = (row) => {
   const place = items.indexOf(row.id);
   if (items.labels[place] === SEVERAL) items.labels[place] = codes.codeOf(namesOf(row.own));
+  // The item on screen may have been asked for with another one, which the person has left since.
+  if (place === state.index && state.bare) queueMicrotask(showItem); // once its neighbours' rows are taken too
+  else if (place === state.index) showOwn();
 };
 outbox.addEventListener("stored", progressSoon);
 outbox.addEventListener("refused", () => setTimeout(load, 500));

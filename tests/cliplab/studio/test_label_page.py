@@ -190,6 +190,23 @@ def test_a_list_that_loads_keeps_what_is_selected(served: tuple[str, Any], open_
     assert said(page).startswith("3 selected")
 
 
+def test_rows_that_arrive_after_the_person_went_on_are_shown(
+    served: tuple[str, Any], open_page: Callable[..., Any]
+) -> None:
+    """They were asked for with another item on screen, and nothing asks for them again."""
+    page = open_page(served[0])
+    press(page, "Home ArrowRight ArrowRight")
+    waiting: list[Any] = []
+    page.route("**/items?*", lambda route: waiting.append(route))
+    page.reload()
+    until(lambda: waiting or page.wait_for_timeout(10))  # Playwright hears of requests while it waits
+    assert page.inner_text("#name") == "item 3"
+    press(page, "ArrowLeft")
+    for route in waiting:
+        route.continue_()
+    until(lambda: page.inner_text("#name") == "frame_000.png", what="the name of the item on screen")
+
+
 def test_hostile_name_is_shown_as_it_is(served: tuple[str, Any], open_page: Callable[..., Any]) -> None:
     page = open_page(served[0])
     press(page, "/")
