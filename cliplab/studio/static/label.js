@@ -86,7 +86,9 @@ function go(index, { keep = false, since = null } = {}) {
 }
 
 async function loadAround(index) {
-  if (await items.fetchRows(index - 8, index + 40).catch(() => false)) list.redrawAll();
+  if (!(await items.fetchRows(index - 8, index + 40).catch(() => false))) return;
+  showItem(); // also of a list that was loaded again, whose former row is on screen
+  list.redrawAll();
 }
 
 function showItem(since = null) {
