@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from cliplab.cli.options import AsJson, DryRun, Force, OutputOption, TrustAdapte
 if TYPE_CHECKING:
     from cliplab.registry import ListedVersion
 
+_MOST_LABELS = 20
 RegistryOption = Annotated[
     str | None,
     opt("PATH|URL", "Registry: a folder, or postgresql://...; default: CLIPLAB_REGISTRY, or your own."),
@@ -131,7 +133,7 @@ def registry_show(reference: Reference, registry: RegistryOption = None, as_json
         ("change", _change(stored.change)),
         ("adapter", interface["adapter"]),
         ("input", " x ".join(str(inputs[key]) for key in ("height", "width", "frames") if key in inputs)),
-        ("labels", ", ".join(interface["labels"])),
+        ("labels", _some(interface["labels"])),
         ("figures", _figures(found)),
         ("gates", ", ".join(f"{key} {value:g}" for key, value in stored.gates.items()) or "none"),
         ("golden", f"{golden['precision']}, within {golden['tolerance']:g}" if golden else "none"),
@@ -200,13 +202,14 @@ def registry_zoo(
 ) -> None:
     """Write a page of all models: task, figures with intervals, size, latency, card."""
     from cliplab import registry as library
+    from cliplab.cli.tables import counted
 
     path = None if output is None and output_option is None else one_output(output, output_option)
     entries = library.registry_zoo(path, environment=environment, registry=registry, force=force)
     if as_json:
         write_json([entry.to_json() for entry in entries])
         return
-    show(*(f"{entry.name} {entry.version}" for entry in entries), f"{len(entries)} models")
+    show(*(f"{entry.name} {entry.version}" for entry in entries), counted(len(entries), "model"))
     if path is not None:
         show(f"written: {path}")
 
@@ -233,6 +236,11 @@ def registry_export(
         write_json({"path": str(path), "signature": None if signature is None else str(signature)})
     else:
         show(f"written: {path}", *([f"written: {signature}"] if signature else []))
+
+
+def _some(labels: Sequence[str]) -> str:
+    shown = ", ".join(labels[:_MOST_LABELS])
+    return shown if len(labels) <= _MOST_LABELS else f"{shown} and {len(labels) - _MOST_LABELS} more (--json: all)"
 
 
 def _change(change: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliplab.cli.console import command, show, write_json
-from cliplab.cli.options import AsJson, DryRun, Force, TrustAdapters, arg, opt
+from cliplab.cli.options import AsJson, DryRun, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
     from cliplab.rollout import Decision, RolloutReport
@@ -55,7 +55,9 @@ def rollout_start(
     manual: Annotated[
         bool, typer.Option("--manual", help="Start each stage by hand; halting stays automatic.")
     ] = False,
-    force: Force = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Try a version again that was halted or rolled back; needs --reason.")
+    ] = False,
     reason: Reason = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,

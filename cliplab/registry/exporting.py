@@ -188,7 +188,7 @@ def registry_from_folder(
     manifest = read_manifest(place)
     if not manifest.names:
         raise ConfigError(f"{manifest.path}: lists no model. Add models first: cliplab registry manifest {place}")
-    with open_registry(registry) as opened:
+    with open_registry(registry, make_own=True) as opened:
         known = opened.versions(name)
     origins = {_origin(item.lineage): item for item in known}
     written, skipped, notes = [], [], []

@@ -14,7 +14,7 @@ from adapters.errors import BundleError, ConfigError, StorageError
 from adapters.system import file_digest, nearest_hint
 from cliplab.registry.events import PLACEMENTS as PLACEMENTS
 from cliplab.registry.events import ConflictError, Event, check_chain, insert_event, select_events
-from cliplab.registry.location import Place, Settings, is_uri
+from cliplab.registry.location import SETTINGS_NAME, Place, Settings, is_uri
 from cliplab.registry.names import parse_environment, parse_name, parse_reference, parse_version
 from cliplab.registry.records import Placement, StoredVersion
 from cliplab.sql import now
@@ -58,6 +58,11 @@ class Registry:
     def place(self) -> Place:
         """The folder and its settings."""
         return Place(self.folder, self.settings)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its folder, with tokens, keys and signed files, is on this machine."""
+        return (self.folder / SETTINGS_NAME).is_file()
 
     @property
     def engine(self) -> Engine:

@@ -114,6 +114,7 @@ def rollout_start(
                 0,
             )
             return RolloutReport(Watched(planned, None, None), written=False)
+        person = who or _person()
         rollout = start_rollout(
             opened.engine,
             stored.name,
@@ -123,9 +124,9 @@ def rollout_start(
             settings=rules,
             force=force,
             reason=reason,
-            who=who or _person(),
+            who=person,
         )
-        notes = sync_rollouts(opened, f"rollout {rollout.id}: start", who)
+        notes = sync_rollouts(opened, f"rollout {rollout.id}: start", person)
         return RolloutReport(look(opened.engine, rollout.id), notes)
 
 

@@ -30,6 +30,7 @@ from cliplab.registry import (
     registry_compare,
     registry_download,
     registry_history,
+    registry_init,
     registry_lineage,
     registry_list,
     registry_promote,
@@ -360,6 +361,8 @@ def test_a_locked_a_foreign_and_a_later_database_are_refused(tmp_path: Path, mon
     folder.mkdir()
     (folder / "a.jpg").touch()
     with pytest.raises(StorageError, match=r"contains a\.jpg and is not a registry"):
+        registry_init(folder)
+    with pytest.raises(StorageError, match="there is no registry"):
         open_registry(folder)
     with pytest.raises(ConfigError, match="is for devices"):
         open_registry("http://127.0.0.1:1/")

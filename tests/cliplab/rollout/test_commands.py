@@ -72,7 +72,10 @@ def test_from_start_to_promotion_and_no_way_back_by_itself(place: Path, monkeypa
     registry_rollback(NAME, "production", reason="too many false alarms")
     with pytest.raises(RolloutError, match="too many false alarms"):
         rollout_start(NAME, "1.1.0")
+    monkeypatch.setenv("CLIPLAB_USER", "berta")
     again = rollout_start(NAME, "1.1.0", force=True, reason="the camera was at fault")
+    with open_registry(place) as opened:
+        assert opened.history(kinds=("rollouts",), last=1)[0].who == "berta"
     halted = rollout_halt(again.rollout.id, reason="no")
     assert halted.rollout.state == "halted"
     refused = CliRunner().invoke(app, ["rollout", "start", "--model-id", NAME, "--version", "1.1.0"])
