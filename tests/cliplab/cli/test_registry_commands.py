@@ -70,6 +70,9 @@ def test_the_seeds_commands_with_their_tables(place: Path) -> None:
     assert "follows: 1.0.0" in lineage
     assert "1 of 1 keys sign" in cli("registry", "keys", env=env, code=0).stdout
     assert "nothing changes" in cli("registry", "publish", env=env, code=0).stdout
+    recovered = cli("registry", "publish", "--recover", "--reason", "a backup", env=env, code=0).stdout
+    assert "devices follow again at their next request" in recovered
+    assert "nothing changes" not in recovered
 
 
 def test_a_model_of_many_labels_is_shown_in_a_few_lines(tmp_path: Path) -> None:

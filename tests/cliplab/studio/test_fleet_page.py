@@ -169,3 +169,14 @@ def test_axe_finds_nothing(registry: tuple[Path, Fleet], at_that_time: float, tm
             page.goto(f"{url}/fleet")
             assert axe.run(page).response["violations"] == []
             assert page.locator("tbody tr").count() > 100
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_a_narrow_window(registry: tuple[Path, Fleet], tmp_path: Path, width: int) -> None:
+    with browser() as window, running_studio(tmp_path, registry=registry[0]) as (url, _):
+        page = window.new_page(viewport={"width": width, "height": 800})
+        page.goto(f"{url}/fleet")
+        page.wait_for_selector(".fleet-evidence tbody tr")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        card, table = (page.locator(name).first.bounding_box() for name in (".fleet-rollout", ".fleet-evidence"))
+        assert table["x"] + table["width"] <= card["x"] + card["width"]
