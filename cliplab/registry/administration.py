@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, StorageError
 from cliplab.registry.location import Settings, default_folder, read_settings, resolve
 from cliplab.registry.opening import default_tracking, folder_of, make_settings, name_folder, open_registry
 from cliplab.registry.publishing import PublishReport, publish
@@ -85,7 +85,7 @@ def registry_init(
 
     Raises:
         ConfigError: An argument is not allowed, or differs from what the registry has.
-        StorageError: The folder holds other files, or cannot be written.
+        StorageError: The folder holds other files or cannot be written, or the database has another folder's registry.
         MissingExtraError: The ``registry`` extra is not installed.
     """
     place = resolve(registry)
@@ -99,6 +99,7 @@ def registry_init(
     found = read_settings(place)
     if found is None:
         _check_settings(given)
+        _require_unused(database)
         found = make_settings(place, Settings(**{"tracking": default_tracking(), **given}))
     for name, value in given.items():
         if vars(found)[name] != value:
@@ -200,6 +201,16 @@ def _check_settings(given: Mapping[str, str]) -> None:
         raise ConfigError("artifacts: MLflow reads and writes this storage, so tracking cannot be none")
     if "artifacts" in given and "://" not in artifacts:
         raise ConfigError(f"artifacts: must be a URL such as s3://BUCKET/PATH, got {artifacts!r:.200}")
+
+
+def _require_unused(database: str | None) -> None:
+    """A database that has a registry belongs to that registry's folder: its keys and files are there."""
+    named = None if database is None else folder_of(database)
+    if named is not None:
+        raise StorageError(
+            f"{_without_password(str(database))}: has the registry of the folder {named}. Run this on the machine that "
+            "has that folder, restore it from a backup, or use another database"
+        )
 
 
 def _notes(registry: Registry, keys: KeysReport | None) -> tuple[str, ...]:
