@@ -135,7 +135,7 @@ def registry_show(reference: Reference, registry: RegistryOption = None, as_json
         ("input", " x ".join(str(inputs[key]) for key in ("height", "width", "frames") if key in inputs)),
         ("labels", _some(interface["labels"])),
         ("figures", _figures(found)),
-        ("gates", ", ".join(f"{key} {value:g}" for key, value in stored.gates.items()) or "none"),
+        ("gates", ", ".join(f"{key} {figure_text(value)}" for key, value in stored.gates.items()) or "none"),
         ("golden", f"{golden['precision']}, within {golden['tolerance']:g}" if golden else "none"),
         ("file", f"{stored.file_name}, {size(stored.size_bytes)}"),
         ("sha256", stored.sha256),
@@ -171,7 +171,7 @@ def registry_compare(
 ) -> None:
     """Compare two versions: interface, figures, intervals."""
     from cliplab import registry as library
-    from cliplab.cli.tables import interval, table
+    from cliplab.cli.tables import table
 
     found = library.registry_compare(one, other, registry=registry)
     if as_json:
@@ -180,9 +180,9 @@ def registry_compare(
     rows = [
         (
             name,
-            f"{values['before']:.4g} {interval(found.intervals[name][0]) if name in found.intervals else ''}".strip(),
-            f"{values['after']:.4g} {interval(found.intervals[name][1]) if name in found.intervals else ''}".strip(),
-            f"{values['difference']:+.4g}",
+            _with_interval(values["before"], found.intervals.get(name, (None, None))[0]),
+            _with_interval(values["after"], found.intervals.get(name, (None, None))[1]),
+            figure_text(values["difference"], "+"),
         )
         for name, values in found.metrics.items()
     ]
@@ -257,10 +257,27 @@ def metric_lines(metrics: Any) -> list[str]:
         metrics: By name: before, after, difference.
     """
     return [
-        f"{name}: {values['before']:.4g} -> {values['after']:.4g} ({values['difference']:+.4g})"
+        f"{name}: {figure_text(values['before'])} -> {figure_text(values['after'])} "
+        f"({figure_text(values['difference'], '+')})"
         for name, values in metrics.items()
     ]
 
 
 def _figures(item: ListedVersion) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in item.version.metrics.items()) or "-"
+    return ", ".join(f"{name} {figure_text(value)}" for name, value in item.version.metrics.items()) or "-"
+
+
+def _with_interval(value: float, ends: Sequence[float] | None) -> str:
+    from cliplab.cli.tables import interval
+
+    return figure_text(value) + (f" ({interval(ends)})" if ends is not None else "")
+
+
+def figure_text(value: float, sign: str = "") -> str:
+    """A figure in four digits; from 10,000 on, such as bytes, in whole numbers.
+
+    Args:
+        value: The figure.
+        sign: "+" to show the sign of a difference.
+    """
+    return f"{value:{sign},.0f}" if abs(value) >= 10_000 else f"{value:{sign}.4g}"

@@ -27,7 +27,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cli("registry", "init", "--registry", place, "--tracking", "none", code=0)
     for number, figure in (("1.0.0", 0.91), ("1.0.1", 0.93)):
         model = make_tflite(folder / "model.tflite", contrast=0.1 + figure / 100)
-        (folder / "metrics.json").write_text(json.dumps({"precision": figure, "latency_ms": 12.5}))
+        (folder / "metrics.json").write_text(
+            json.dumps({"precision": figure, "latency_ms": 12.5, "size_bytes": 4_287_216})
+        )
         words = [
             "--model",
             model,
@@ -64,6 +66,8 @@ def test_the_seeds_commands_with_their_tables(place: Path) -> None:
     assert "base-ad-detector-v1.0.0" in shown
     compared = cli("registry", "compare", "base-ad-detector@1.0.0", "base-ad-detector@1.0.1", env=env, code=0).stdout
     assert "+0.02" in compared
+    assert compared.count("4,287,216") == 2
+    assert "size_bytes 4,287,216" in " ".join(shown.split())
     history = cli("registry", "history", env=env, code=0).stdout
     assert "the first" in history
     lineage = cli("registry", "lineage", "base-ad-detector", env=env, code=0).stdout
