@@ -178,10 +178,12 @@ def _shown(report: RolloutReport) -> list[Any]:
 
 
 def _row(test: dict[str, Any]) -> tuple[str, ...]:
+    from cliplab.cli.tables import counted
+
     rate = test["events"] / test["exposure"] if test["exposure"] else 0.0
     return (
         f"{test['test']}",
-        f"{rate:.3g} on {test['devices']} devices",
+        f"{rate:.3g} on {counted(test['devices'], 'device')}",
         f"{test['control_rate']:.3g} on {test['control_devices']}",
         f"{test['ratio']:.2g} ({test['ratio_low']:.2g} to {test['ratio_high']:.2g})",
         f"{test['e_value']:.2g}",
