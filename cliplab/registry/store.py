@@ -285,15 +285,39 @@ class Registry:
         found = self.history(kinds=("rollouts",), last=1)
         return list(found[-1].details["rollouts"]) if found else []
 
-    def set_rollouts(self, rollouts: list[Mapping[str, Any]], *, who: str = "", reason: str = "") -> int:
+    def set_rollouts(
+        self,
+        rollouts: list[Mapping[str, Any]],
+        *,
+        who: str = "",
+        reason: str = "",
+        model: str | None = None,
+        environment: str | None = None,
+        versions: tuple[str | None, str | None] = (None, None),
+    ) -> int:
         """Replace the rollouts that devices see. ``publish`` signs them.
 
         Args:
             rollouts: JSON objects with id, model, control, candidate, percent, salt and state.
             who: Who decided.
             reason: Why.
+            model: The model of the rollout that changed; None where several did.
+            environment: Its environment.
+            versions: Its control and its candidate.
 
         Returns:
             The sequence of the event.
         """
-        return self.append(Event("rollouts", details={"rollouts": rollouts}, who=who, reason=reason))
+        control, candidate = versions
+        return self.append(
+            Event(
+                "rollouts",
+                model,
+                environment=environment,
+                from_version=control,
+                to_version=candidate,
+                details={"rollouts": rollouts},
+                who=who,
+                reason=reason,
+            )
+        )
