@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from cliplab.registry import init_keys, open_registry, publish, registry_promote, registry_upload
+from cliplab.registry import open_registry, publish, registry_init, registry_promote, registry_upload
 from cliplab.rollout.device import CheckResult, DeviceClient, DeviceOptions
 from cliplab.rollout.device.golden_check import check_model
 
@@ -57,10 +57,9 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="cliplab_fleet_") as folder:
         place = Path(folder) / "registry"
+        registry_init(place)
         registry_upload(arguments.models[0], NAME, "1.0.0", registry=place)
         registry_upload(arguments.models[1], NAME, "1.1.0", registry=place)
-        with open_registry(place) as registry:
-            init_keys(registry)
         promote(place, "1.0.0")
         with serving(place) as (url, process):
             if arguments.single:

@@ -3,7 +3,7 @@
 #
 #   docker build -f deploy/dataloop.Dockerfile --build-arg MODEL_IDS=a0,a2 -t REGISTRY/cliplab-dataloop:0.2.0 .
 #   docker push REGISTRY/cliplab-dataloop:0.2.0
-#   cliplab dataloop manifest --runner-image REGISTRY/cliplab-dataloop:0.2.0
+#   cliplab dataloop manifest --force --runner-image REGISTRY/cliplab-dataloop:0.2.0
 #
 # The build downloads the published weights, so it needs a network. Build it again with each version of the app: programs
 # of another version are converted again when the pod starts.

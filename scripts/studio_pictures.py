@@ -25,7 +25,7 @@ from fleets import MODEL, NEW, OLD, Fleet  # noqa: E402
 from studio_page import browser, running_studio  # noqa: E402
 
 from adapters.media import open_video  # noqa: E402
-from cliplab.registry import Event, open_registry  # noqa: E402
+from cliplab.registry import Event, open_registry, registry_init  # noqa: E402
 from cliplab.rollout import RolloutSettings, make_tables, start_rollout  # noqa: E402
 
 FRAMES_PER_CLIP = 4
@@ -135,6 +135,7 @@ def video_page(opened: Any, url: str, spans: list[tuple[str, float, float]], out
 
 def fleet_page(opened: Any, folder: Path, output: Path) -> None:
     """The Fleet page of a simulated fleet of 200 devices, in the second stage of a rollout."""
+    registry_init(folder / "registry", tracking="none", keys=False)
     with open_registry(folder / "registry") as registry:
         make_tables(registry.engine)
         registry.append(Event("promote", MODEL, OLD, "production", None, OLD, "first version", who="Ada"))

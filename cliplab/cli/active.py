@@ -77,9 +77,11 @@ def active_collect(
         show(
             f"{report.kept} examples added to {report.output}: of {report.predictions} predictions in {report.videos} "
             f"videos, {report.uncertain} were between {min_confidence:g} and {max_confidence:g}, {report.sampled} "
-            f"sampled, {report.alike} nearly the same as another one",
+            f"sampled, {report.alike} nearly the same as another one, or as one in the folder",
             *report.failed,
         )
+        if not report.videos and not report.failed:
+            show(f"no videos were found in {source}")
         if report.uncertain and not report.sampled:
             show("no example was sampled: raise --sample-rate")
     return FAILED if report.failed else None

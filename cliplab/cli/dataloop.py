@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cliplab.cli.console import FAILED, command, say, show, write_json
-from cliplab.cli.options import AsJson, Overrides, opt, parsed
+from cliplab.cli.options import AsJson, Force, Overrides, opt, parsed
 
 
 def register(app: typer.Typer) -> None:
@@ -32,20 +32,21 @@ def dataloop_manifest(
     runner_image: Annotated[
         str | None, opt("IMAGE", "Container image of the services, such as one with converted programs.")
     ] = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> int | None:
     """Write dataloop.json from the ready configs and their schemas."""
     from cliplab import models
 
     report = models.dataloop_manifest(
-        output, check=check, git_url=git_url, model_id=model_id, runner_image=runner_image
+        output, check=check, git_url=git_url, model_id=model_id, runner_image=runner_image, force=force
     )
     if as_json:
         write_json(report.to_json())
     elif report.current:
         show(f"{report.path}: {len(report.models)} models, {'up to date' if check else 'written'}")
     else:
-        show(f"{report.path} is out of date. Write it again: cliplab dataloop manifest", *report.difference)
+        show(f"{report.path} is out of date. Write it again: cliplab dataloop manifest --force", *report.difference)
     return None if report.current else FAILED
 
 

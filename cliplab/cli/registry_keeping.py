@@ -84,7 +84,7 @@ def registry_publish(
     if as_json:
         write_json(report.to_json())
     else:
-        show(*_publish_lines(report))
+        show(*_publish_lines(report, recover))
 
 
 def registry_keys(registry: RegistryOption = None, as_json: AsJson = False) -> None:
@@ -150,7 +150,9 @@ def _key_lines(report: KeysReport) -> list[str]:
     return lines + [f"retired: {path}" for path in report.retired]
 
 
-def _publish_lines(report: PublishReport) -> list[str]:
+def _publish_lines(report: PublishReport, recovered: bool = False) -> list[str]:
     lines = [f"{role}: version {number}, expires {report.expires[role]}" for role, number in report.versions.items()]
     what = "devices will see changes" if report.changed else "nothing changes for devices"
+    if recovered:
+        what = "devices follow again at their next request"
     return [*lines, what, *(f"note: {text}" for text in report.warnings)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from cliplab.cli.options import AsJson, DryRun, Force, OutputOption, TrustAdapte
 if TYPE_CHECKING:
     from cliplab.registry import ListedVersion
 
+_MOST_LABELS = 20
 RegistryOption = Annotated[
     str | None,
     opt("PATH|URL", "Registry: a folder, or postgresql://...; default: CLIPLAB_REGISTRY, or your own."),
@@ -131,9 +133,9 @@ def registry_show(reference: Reference, registry: RegistryOption = None, as_json
         ("change", _change(stored.change)),
         ("adapter", interface["adapter"]),
         ("input", " x ".join(str(inputs[key]) for key in ("height", "width", "frames") if key in inputs)),
-        ("labels", ", ".join(interface["labels"])),
+        ("labels", _some(interface["labels"])),
         ("figures", _figures(found)),
-        ("gates", ", ".join(f"{key} {value:g}" for key, value in stored.gates.items()) or "none"),
+        ("gates", ", ".join(f"{key} {figure_text(value)}" for key, value in stored.gates.items()) or "none"),
         ("golden", f"{golden['precision']}, within {golden['tolerance']:g}" if golden else "none"),
         ("file", f"{stored.file_name}, {size(stored.size_bytes)}"),
         ("sha256", stored.sha256),
@@ -169,7 +171,7 @@ def registry_compare(
 ) -> None:
     """Compare two versions: interface, figures, intervals."""
     from cliplab import registry as library
-    from cliplab.cli.tables import interval, table
+    from cliplab.cli.tables import table
 
     found = library.registry_compare(one, other, registry=registry)
     if as_json:
@@ -178,9 +180,9 @@ def registry_compare(
     rows = [
         (
             name,
-            f"{values['before']:.4g} {interval(found.intervals[name][0]) if name in found.intervals else ''}".strip(),
-            f"{values['after']:.4g} {interval(found.intervals[name][1]) if name in found.intervals else ''}".strip(),
-            f"{values['difference']:+.4g}",
+            _with_interval(values["before"], found.intervals.get(name, (None, None))[0]),
+            _with_interval(values["after"], found.intervals.get(name, (None, None))[1]),
+            figure_text(values["difference"], "+"),
         )
         for name, values in found.metrics.items()
     ]
@@ -200,13 +202,14 @@ def registry_zoo(
 ) -> None:
     """Write a page of all models: task, figures with intervals, size, latency, card."""
     from cliplab import registry as library
+    from cliplab.cli.tables import counted
 
     path = None if output is None and output_option is None else one_output(output, output_option)
     entries = library.registry_zoo(path, environment=environment, registry=registry, force=force)
     if as_json:
         write_json([entry.to_json() for entry in entries])
         return
-    show(*(f"{entry.name} {entry.version}" for entry in entries), f"{len(entries)} models")
+    show(*(f"{entry.name} {entry.version}" for entry in entries), counted(len(entries), "model"))
     if path is not None:
         show(f"written: {path}")
 
@@ -235,6 +238,11 @@ def registry_export(
         show(f"written: {path}", *([f"written: {signature}"] if signature else []))
 
 
+def _some(labels: Sequence[str]) -> str:
+    shown = ", ".join(labels[:_MOST_LABELS])
+    return shown if len(labels) <= _MOST_LABELS else f"{shown} and {len(labels) - _MOST_LABELS} more (--json: all)"
+
+
 def _change(change: Any) -> str:
     if change.get("from") is None:
         return "the first version"
@@ -249,10 +257,27 @@ def metric_lines(metrics: Any) -> list[str]:
         metrics: By name: before, after, difference.
     """
     return [
-        f"{name}: {values['before']:.4g} -> {values['after']:.4g} ({values['difference']:+.4g})"
+        f"{name}: {figure_text(values['before'])} -> {figure_text(values['after'])} "
+        f"({figure_text(values['difference'], '+')})"
         for name, values in metrics.items()
     ]
 
 
 def _figures(item: ListedVersion) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in item.version.metrics.items()) or "-"
+    return ", ".join(f"{name} {figure_text(value)}" for name, value in item.version.metrics.items()) or "-"
+
+
+def _with_interval(value: float, ends: Sequence[float] | None) -> str:
+    from cliplab.cli.tables import interval
+
+    return figure_text(value) + (f" ({interval(ends)})" if ends is not None else "")
+
+
+def figure_text(value: float, sign: str = "") -> str:
+    """A figure in four digits; from 10,000 on, such as bytes, in whole numbers.
+
+    Args:
+        value: The figure.
+        sign: "+" to show the sign of a difference.
+    """
+    return f"{value:{sign},.0f}" if abs(value) >= 10_000 else f"{value:{sign}.4g}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliplab.cli.console import command, show, write_json
-from cliplab.cli.options import AsJson, DryRun, Force, TrustAdapters, arg, opt
+from cliplab.cli.options import AsJson, DryRun, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
     from cliplab.rollout import Decision, RolloutReport
@@ -55,7 +55,9 @@ def rollout_start(
     manual: Annotated[
         bool, typer.Option("--manual", help="Start each stage by hand; halting stays automatic.")
     ] = False,
-    force: Force = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Try a version again that was halted or rolled back; needs --reason.")
+    ] = False,
     reason: Reason = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -176,10 +178,12 @@ def _shown(report: RolloutReport) -> list[Any]:
 
 
 def _row(test: dict[str, Any]) -> tuple[str, ...]:
+    from cliplab.cli.tables import counted
+
     rate = test["events"] / test["exposure"] if test["exposure"] else 0.0
     return (
         f"{test['test']}",
-        f"{rate:.3g} on {test['devices']} devices",
+        f"{rate:.3g} on {counted(test['devices'], 'device')}",
         f"{test['control_rate']:.3g} on {test['control_devices']}",
         f"{test['ratio']:.2g} ({test['ratio_low']:.2g} to {test['ratio_high']:.2g})",
         f"{test['e_value']:.2g}",

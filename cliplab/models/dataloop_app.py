@@ -15,6 +15,7 @@ from adapters.hosts.dataloop.pods import PODS, is_too_small, size_of
 from adapters.system import write_text_atomic
 from cliplab import __version__
 from cliplab.models.dataloop_parts import ICON, RUNNER_IMAGE, app_models, compute_configs, model, module
+from cliplab.outputs import require_new
 
 SCHEMA = Path(__file__).with_name("dataloop_manifest.schema.json")
 LINE = 110  # characters of a value that fits one line of the file
@@ -48,6 +49,7 @@ def dataloop_manifest(
     git_url: str | None = None,
     model_id: str | None = None,
     runner_image: str | None = None,
+    force: bool = False,
 ) -> DataloopManifestReport:
     """Write the Dataloop app's manifest from the ready configs, or compare an existing one with them.
 
@@ -58,27 +60,32 @@ def dataloop_manifest(
             the manifest.
         model_id: The size of the MoViNet models, "a0" to "a5", with the pods that fit it; default: "a0".
         runner_image: The image that the app's services run; default: Dataloop's own with Python 3.11.
+        force: Replace a manifest that says something else.
 
     Returns:
         The models in the manifest, and whether the file is up to date.
 
     Raises:
         ConfigError: The file cannot be read, or model_id is not a size of MoViNet.
-        StorageError: The file cannot be written.
+        StorageError: The file says something else and force is not given, or it cannot be written.
     """
     path = Path(output)
     manifest = make_manifest(git_url, model_id=model_id, runner_image=runner_image)
     text = manifest_text(manifest)
     names = tuple(entry["name"] for entry in manifest["components"]["models"])
     if not check:
-        write_text_atomic(path, text)
+        if not (path.is_file() and path.read_bytes() == text.encode()):
+            require_new(path, force)
+            write_text_atomic(path, text)
         return DataloopManifestReport(str(path), names, True)
     try:
         found = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file to check. Write it with: cliplab dataloop manifest") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error}). Write it with: cliplab dataloop manifest") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error}). Replace it with: cliplab dataloop manifest --force"
+        ) from error
     lines = difflib.unified_diff(found.splitlines(), text.splitlines(), str(path), "the configs", n=0, lineterm="")
     return DataloopManifestReport(str(path), names, found == text, tuple(islice(lines, 20)))
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, StorageError
 from cliplab.registry.location import Settings, default_folder, read_settings, resolve
-from cliplab.registry.opening import default_tracking, make_settings, name_folder, open_registry
+from cliplab.registry.opening import default_tracking, folder_of, make_settings, name_folder, open_registry
 from cliplab.registry.publishing import PublishReport, publish
 from cliplab.registry.signing import KeysReport, has_keys, init_keys, rotate_keys, show_keys
 from cliplab.registry.store import Registry
-from cliplab.sql import is_postgres
+from cliplab.sql import is_postgres, named_database
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,18 @@ class InitReport:
 
     def to_json(self) -> dict[str, Any]:
         """The attributes as a JSON object; a password in the database's URL is left out."""
-        from cliplab.sql import named_database
-
-        database = self.settings.database
-        shown = named_database(database)[0] if is_postgres(database) else database
         return {
             "folder": self.folder,
-            "settings": {**vars(self.settings), "database": shown},
+            "settings": {**vars(self.settings), "database": _without_password(self.settings.database)},
             "keys": self.keys.to_json() if self.keys else None,
             "published": self.published.to_json() if self.published else None,
             "notes": list(self.notes),
         }
+
+
+def _without_password(place: str) -> str:
+    """A database as messages name it; other places as they are."""
+    return named_database(place)[0] if is_postgres(place) else place
 
 
 def registry_init(
@@ -84,22 +85,29 @@ def registry_init(
 
     Raises:
         ConfigError: An argument is not allowed, or differs from what the registry has.
-        StorageError: The folder holds other files, or cannot be written.
+        StorageError: The folder holds other files or cannot be written, or the database has another folder's registry.
         MissingExtraError: The ``registry`` extra is not installed.
     """
     place = resolve(registry)
     if isinstance(place, str):
-        database, place = place, default_folder()
+        if database not in (None, place):
+            raise ConfigError("database: differs from the URL of --registry. Give only one of them")
+        database, place = place, folder_of(place) or default_folder()
     own = None if keys_folder is None else str(Path(keys_folder).expanduser().absolute())
     asked = {"database": database, "tracking": tracking, "artifacts": artifacts, "keys": own}
     given = {name: value for name, value in asked.items() if value is not None}
     found = read_settings(place)
     if found is None:
         _check_settings(given)
+        _require_unused(database)
         found = make_settings(place, Settings(**{"tracking": default_tracking(), **given}))
     for name, value in given.items():
         if vars(found)[name] != value:
-            raise ConfigError(f"{place}: has {name} {vars(found)[name]!r:.200}, not {value!r:.200}. Edit registry.json")
+            has, asked_for = (_without_password(text) for text in (vars(found)[name], value))
+            raise ConfigError(
+                f"{place}: has {name} {has!r:.200}, not {asked_for!r:.200}. Edit registry.json, or use "
+                "another folder (--registry PATH)"
+            )
     with open_registry(place) as opened:
         if is_postgres(found.database):
             name_folder(opened.database, place, found)
@@ -193,6 +201,16 @@ def _check_settings(given: Mapping[str, str]) -> None:
         raise ConfigError("artifacts: MLflow reads and writes this storage, so tracking cannot be none")
     if "artifacts" in given and "://" not in artifacts:
         raise ConfigError(f"artifacts: must be a URL such as s3://BUCKET/PATH, got {artifacts!r:.200}")
+
+
+def _require_unused(database: str | None) -> None:
+    """A database that has a registry belongs to that registry's folder: its keys and files are there."""
+    named = None if database is None else folder_of(database)
+    if named is not None:
+        raise StorageError(
+            f"{_without_password(str(database))}: has the registry of the folder {named}. Run this on the machine that "
+            "has that folder, restore it from a backup, or use another database"
+        )
 
 
 def _notes(registry: Registry, keys: KeysReport | None) -> tuple[str, ...]:

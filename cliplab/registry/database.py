@@ -36,12 +36,13 @@ class RegistryDatabase:
         backup_path: The copy that was made before an older version was migrated; None where none was needed.
     """
 
-    def __init__(self, database: str | Path, *, read_only: bool = False) -> None:
+    def __init__(self, database: str | Path, *, read_only: bool = False, missing: StorageError | None = None) -> None:
         """Open the database and bring an older one, or an empty one, to this version.
 
         Args:
             database: A path of a SQLite file, or a URL ``postgresql://...``.
             read_only: Raise where it is not of this version, instead of changing it.
+            missing: Raised where it has no tables of a registry; None makes them.
 
         Raises:
             StorageError: It cannot be opened or written, or is of a later version.
@@ -50,11 +51,13 @@ class RegistryDatabase:
         self.name, self.path = named_database(database)
         self.backup_path: Path | None = None
         if read_only and self.path is not None and not self.path.is_file():
-            raise StorageError(f"{self.name}: there is no registry. Create it: cliplab registry init")
+            raise missing or StorageError(f"{self.name}: there is no registry. Create it: cliplab registry init")
+        if missing is not None and self.path is not None and not self.path.exists():
+            raise missing
         self.engine: Engine = open_engine(self.name, database, self.path, "registry")
         try:
             with translated(self.name):
-                self._bring_up(read_only)
+                self._bring_up(read_only, missing)
         except BaseException:
             self.engine.dispose()
             raise
@@ -82,7 +85,7 @@ class RegistryDatabase:
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
             yield connection
 
-    def _bring_up(self, read_only: bool) -> None:
+    def _bring_up(self, read_only: bool, missing: StorageError | None) -> None:
         """Migrate to this version, under the database's own lock."""
         from alembic import command
 
@@ -92,6 +95,8 @@ class RegistryDatabase:
             found = self._version(connection, known)
         if found == known[-1]:
             return
+        if found is None and missing is not None:
+            raise missing
         if read_only:
             raise StorageError(
                 f"{self.name}: has version {found or 'none'}; this cliplab reads {known[-1]}. Open it once as a "

@@ -10,8 +10,9 @@ from typing import Any
 
 from adapters.errors import AdapterError, ConfigError, MissingExtraError, StorageError
 from adapters.system import atomic_path, file_digest
+from cliplab.outputs import require_new
 from cliplab.registry.inspection import inspect_model
-from cliplab.registry.listing import registry_download
+from cliplab.registry.listing import download_target, registry_download
 from cliplab.registry.manifest_file import locked, read_manifest, write_manifest
 from cliplab.registry.names import Version, parse_environment, parse_name, parse_version
 from cliplab.registry.opening import open_registry
@@ -59,14 +60,14 @@ def registry_export(
         registry: The registry; see ``open_registry``.
         sign: A private key of an elliptic curve (PEM), such as ``openssl ecparam -name prime256v1 -genkey -noout``
             makes; None signs nothing.
-        force: Replace a file that exists.
+        force: Replace files that exist.
 
     Returns:
         What was written, and its signature, OUTPUT.sig, or None.
 
     Raises:
         ConfigError: It refers to nothing, or the key cannot be used.
-        StorageError: The output exists or cannot be written.
+        StorageError: The output or its signature exists or cannot be written.
         MissingExtraError: model-signing is not installed.
     """
     key = None if sign is None else Path(sign)
@@ -75,6 +76,10 @@ def registry_export(
             f"sign: {key} is not a file. Create a key: openssl ecparam -name prime256v1 -genkey -noout -out {key}"
         )
     signer = None if key is None else _signer(key)
+    if signer is not None:
+        with open_registry(registry, read_only=True) as opened:
+            planned = download_target(opened.find(reference), output)
+        require_new(planned.with_name(f"{planned.name}.sig"), force)
     target = registry_download(reference, output, registry=registry, force=force)
     if signer is None:
         return target, None
@@ -188,7 +193,7 @@ def registry_from_folder(
     manifest = read_manifest(place)
     if not manifest.names:
         raise ConfigError(f"{manifest.path}: lists no model. Add models first: cliplab registry manifest {place}")
-    with open_registry(registry) as opened:
+    with open_registry(registry, make_own=True) as opened:
         known = opened.versions(name)
     origins = {_origin(item.lineage): item for item in known}
     written, skipped, notes = [], [], []

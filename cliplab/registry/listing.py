@@ -155,9 +155,7 @@ def registry_download(
     with open_registry(registry, read_only=True) as opened:
         stored = opened.find(reference)
         source = opened.artifact(stored.name, stored.version)
-        target = Path(output)
-        if (target.is_dir() and any(target.iterdir())) or (stored.format == "tflite" and target.is_dir()):
-            target = target / (stored.full_name if stored.format == "bundle" else stored.file_name)
+        target = download_target(stored, output)
         if target.exists() and not (force and target.is_file()) and not (target.is_dir() and not any(target.iterdir())):
             raise StorageError(f"{target}: already exists. Use another path, or use --force to replace a file")
         if stored.format == "bundle":
@@ -166,6 +164,19 @@ def registry_download(
             with atomic_path(target) as temporary:
                 shutil.copyfile(source, temporary)
         return target
+
+
+def download_target(stored: StoredVersion, output: str | Path) -> Path:
+    """What a version's model is written to.
+
+    Args:
+        stored: The version.
+        output: As for ``registry_download``.
+    """
+    target = Path(output)
+    if (target.is_dir() and any(target.iterdir())) or (stored.format == "tflite" and target.is_dir()):
+        return target / (stored.full_name if stored.format == "bundle" else stored.file_name)
+    return target
 
 
 def registry_compare(one: str, other: str, *, registry: str | Path | None = None) -> VersionComparison:

@@ -70,6 +70,15 @@ def default_folder() -> Path:
     return (xdg if xdg.is_absolute() else Path.home() / ".local" / "share") / "cliplab" / "registry"
 
 
+def is_own(location: str | Path | None) -> bool:
+    """Whether this is the user's own registry, which nobody named.
+
+    Args:
+        location: As ``resolve`` receives it.
+    """
+    return location in (None, "") and not os.environ.get(VARIABLE)
+
+
 def resolve(location: str | Path | None) -> str | Path:
     """The registry's folder, or the URL of its database.
 

@@ -1,9 +1,10 @@
-"""Opening a registry: by its folder, by the URL of its database, or the user's own; and beginning one."""
+"""Opening a registry that exists: by its folder, by the URL of its database, or the user's own; and beginning one."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,14 +15,15 @@ from adapters.system import cache_dir, storage_error
 from cliplab.registry.location import (
     NO_TRACKING,
     SETTINGS_NAME,
+    VARIABLE,
     Settings,
-    default_folder,
+    is_own,
     read_settings,
     resolve,
     write_settings,
 )
 from cliplab.registry.store import Registry
-from cliplab.sql import is_postgres
+from cliplab.sql import is_postgres, named_database
 
 if TYPE_CHECKING:
     from cliplab.registry.database import RegistryDatabase
@@ -29,27 +31,39 @@ if TYPE_CHECKING:
 _FOLDER_FACT, _SETTINGS_FACT = "folder", "settings"
 
 
-def open_registry(location: str | Path | None = None, *, read_only: bool = False) -> Registry:
-    """Open a registry; one that does not exist is made, unless it is opened for reading.
+def open_registry(location: str | Path | None = None, *, read_only: bool = False, make_own: bool = False) -> Registry:
+    """Open a registry that exists: a misspelt folder must not become an empty one. ``registry_init`` makes them.
 
     Args:
         location: Its folder, or the URL of its PostgreSQL database; None uses CLIPLAB_REGISTRY, otherwise the user's.
         read_only: Only read: nothing is made or migrated.
+        make_own: Make the user's own registry where it does not exist, so that a first upload needs no preparation.
 
     Raises:
         ConfigError: The location is a URL of another kind.
-        StorageError: It cannot be opened, is of a later version, or does not exist and read_only is given.
+        StorageError: It does not exist, cannot be opened, or is of a later version.
         MissingExtraError: The ``registry`` extra is not installed.
     """
+    import cliplab.registry.database  # noqa: F401 - a missing extra is named before a missing registry
+
     place = resolve(location)
     if isinstance(place, str):
         return _open_by_url(place, read_only)
     settings = read_settings(place)
     if settings is None:
-        if read_only:
-            raise StorageError(f"{place}: there is no registry. Create it: cliplab registry init --registry {place}")
+        if not (make_own and is_own(location)):
+            raise _missing(str(place), place)
         settings = make_settings(place, Settings(tracking=default_tracking()))
     return _opened(place, settings, read_only)
+
+
+def _missing(name: str, place: str | Path) -> StorageError:
+    text = str(place)
+    option = f"--registry {shlex.quote(text)}" if "@" not in text else "--registry URL"  # it may have a password
+    return StorageError(
+        f"{name}: there is no registry. Correct the path or URL (--registry, {VARIABLE}), or create one: "
+        f"cliplab registry init {option}"
+    )
 
 
 def make_settings(folder: Path, settings: Settings) -> Settings:
@@ -86,36 +100,68 @@ def _opened(folder: Path, settings: Settings, read_only: bool) -> Registry:
     from cliplab.registry.database import RegistryDatabase
 
     place = settings.database if is_postgres(settings.database) else folder / settings.database
-    return Registry(folder, settings, RegistryDatabase(place, read_only=read_only), read_only)
+    # Where files of versions or signed metadata are there, tables that are missing were lost.
+    used = next((name for name in ("tuf", "artifacts") if (folder / name).is_dir()), None)
+    if used is None:
+        database = RegistryDatabase(place, read_only=read_only)
+    else:
+        lost = StorageError(
+            f"{folder}: has {used}/, but the tables of its history are missing ({named_database(place)[0]}). Restore "
+            "them from a backup"
+        )
+        database = RegistryDatabase(place, read_only=read_only, missing=lost)
+    return Registry(folder, settings, database, read_only)
 
 
-def _open_by_url(url: str, read_only: bool) -> Registry:
-    """A registry whose database names its folder; a new one gets a folder below the user's data."""
+def folder_of(url: str) -> Path | None:
+    """The folder that the database of a registry names; None for a database without a registry. Migrates an older one.
+
+    Args:
+        url: The URL of the database.
+
+    Raises:
+        StorageError: It cannot be read.
+    """
     from cliplab.registry.database import RegistryDatabase
     from cliplab.registry.schema import FACTS, sa
 
-    database = RegistryDatabase(url, read_only=read_only)
+    try:
+        database = RegistryDatabase(url, missing=_NoTables("none"))
+    except _NoTables:
+        return None
+    try:
+        with database.reading() as connection:
+            named = connection.execute(sa.select(FACTS.c.value).where(FACTS.c.name == _FOLDER_FACT)).scalar()
+    finally:
+        database.engine.dispose()
+    return None if named is None else Path(str(named))
+
+
+class _NoTables(StorageError):
+    """The database has no tables of a registry; caught by ``folder_of``."""
+
+
+def _open_by_url(url: str, read_only: bool) -> Registry:
+    """A registry whose database names its folder."""
+    from cliplab.registry.database import RegistryDatabase
+    from cliplab.registry.schema import FACTS, sa
+
+    missing = _missing(named_database(url)[0], url)
+    database = RegistryDatabase(url, read_only=read_only, missing=missing)
     try:
         with database.reading() as connection:
             facts = {str(row.name): str(row.value) for row in connection.execute(sa.select(FACTS))}
-        named = facts.get(_FOLDER_FACT)
-        folder = (
-            Path(named)
-            if named
-            else default_folder().parent / f"registry-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
-        )
+        if _FOLDER_FACT not in facts:  # whoever was making it was killed
+            raise missing
+        folder = Path(facts[_FOLDER_FACT])
         settings = read_settings(folder)
-        if settings is None and named and _SETTINGS_FACT in facts:
+        if settings is None and _SETTINGS_FACT in facts:
             return _elsewhere(database, url, facts, read_only)
         if settings is None:
-            if read_only or named:
-                raise StorageError(
-                    f"{folder}: the folder of the registry {database.name} is missing. Restore it, or "
-                    "run this on the machine that has it"
-                )
-            settings = make_settings(folder, Settings(database=url, tracking=default_tracking()))
-        if not named and not read_only:
-            name_folder(database, folder, settings)
+            raise StorageError(
+                f"{folder}: the folder of the registry {database.name} is missing. Restore it, or "
+                "run this on the machine that has it"
+            )
     except BaseException:
         database.engine.dispose()
         raise

@@ -72,6 +72,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     for key in ("adapter", "task"):
         if before.get(key) != after.get(key):
             found.append(f"the {key} changed from {before.get(key)} to {after.get(key)}")
+    if before.get("adapter") != after.get("adapter"):
+        return found  # keys of two adapters cannot be compared one by one
     one, two = before.get("architecture") or {}, after.get("architecture") or {}
     for key in sorted(one.keys() | two.keys()):
         if one.get(key) != two.get(key):

@@ -14,7 +14,7 @@ from adapters.errors import BundleError, ConfigError, StorageError
 from adapters.system import file_digest, nearest_hint
 from cliplab.registry.events import PLACEMENTS as PLACEMENTS
 from cliplab.registry.events import ConflictError, Event, check_chain, insert_event, select_events
-from cliplab.registry.location import Place, Settings, is_uri
+from cliplab.registry.location import SETTINGS_NAME, Place, Settings, is_uri
 from cliplab.registry.names import parse_environment, parse_name, parse_reference, parse_version
 from cliplab.registry.records import Placement, StoredVersion
 from cliplab.sql import now
@@ -58,6 +58,11 @@ class Registry:
     def place(self) -> Place:
         """The folder and its settings."""
         return Place(self.folder, self.settings)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether its folder, with tokens, keys and signed files, is on this machine."""
+        return (self.folder / SETTINGS_NAME).is_file()
 
     @property
     def engine(self) -> Engine:
@@ -280,15 +285,39 @@ class Registry:
         found = self.history(kinds=("rollouts",), last=1)
         return list(found[-1].details["rollouts"]) if found else []
 
-    def set_rollouts(self, rollouts: list[Mapping[str, Any]], *, who: str = "", reason: str = "") -> int:
+    def set_rollouts(
+        self,
+        rollouts: list[Mapping[str, Any]],
+        *,
+        who: str = "",
+        reason: str = "",
+        model: str | None = None,
+        environment: str | None = None,
+        versions: tuple[str | None, str | None] = (None, None),
+    ) -> int:
         """Replace the rollouts that devices see. ``publish`` signs them.
 
         Args:
             rollouts: JSON objects with id, model, control, candidate, percent, salt and state.
             who: Who decided.
             reason: Why.
+            model: The model of the rollout that changed; None where several did.
+            environment: Its environment.
+            versions: Its control and its candidate.
 
         Returns:
             The sequence of the event.
         """
-        return self.append(Event("rollouts", details={"rollouts": rollouts}, who=who, reason=reason))
+        control, candidate = versions
+        return self.append(
+            Event(
+                "rollouts",
+                model,
+                environment=environment,
+                from_version=control,
+                to_version=candidate,
+                details={"rollouts": rollouts},
+                who=who,
+                reason=reason,
+            )
+        )

@@ -95,7 +95,7 @@ def registry_upload(
     parse_name(name)
     number = None if version in BUMPS else parse_version(version)
     path = Path(model)
-    with open_registry(registry) as opened:
+    with open_registry(registry, make_own=True) as opened:
         others = opened.versions(name)
         number = number or next_number(version, [parse_version(item.version) for item in others])
         version = str(number)

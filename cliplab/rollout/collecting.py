@@ -39,7 +39,7 @@ class CollectReport:
         predictions: How many predictions were made.
         uncertain: How many of them had a confidence between the limits.
         sampled: How many of those the sample rate kept.
-        alike: How many were left out as nearly the same as another.
+        alike: How many were left out as nearly the same as another, of this call or already in the folder.
         kept: How many examples were written.
         failed: A sentence for each video that could not be read.
     """
@@ -101,18 +101,20 @@ def active_collect(
 
     Raises:
         ConfigError: A limit is out of range, or the model does not know the label.
-        MediaError: A live source cannot be opened.
+        MediaError: The source does not exist, or a live one cannot be opened.
         StorageError: The folder cannot be written.
     """
     uncertain([], min_confidence, max_confidence)
     sampled("", sample_rate)
     if limit < 1:
         raise ConfigError(f"--limit must be at least 1, got {limit}")
+    live = predictions is None and is_live(str(source))
+    if predictions is None and not live and not Path(source).exists():
+        raise MediaError(f"{source}: no such file or folder (looked from {Path.cwd()}). Check the path.")
     adapter = open_model(str(model), trust_adapters=trust_adapters)
     spec = adapter.input_spec
     if window_seconds is None and spec.window_seconds is None:
         window_seconds = 2.0
-    live = predictions is None and is_live(str(source))
     if seconds is not None and not live:
         raise ConfigError(f"--seconds is for a live source (a camera, a URL or -), and {source} is not one")
     rules = _Rules(min_confidence, max_confidence, sample_rate, label)
@@ -144,7 +146,7 @@ def active_collect(
         data, suffix = encoded(clip)
         kept += queue.put(data, suffix, _facts(prediction, label, str(model)), rows[place])
     duplicates = len(rows) - len(chosen) if len(chosen) < limit else 0
-    sizes = {"sampled": len(found), "alike": duplicates, "kept": kept}
+    sizes = {"sampled": len(found), "alike": duplicates + len(chosen) - kept, "kept": kept}
     return CollectReport(str(output), len(videos), **counts, **sizes, failed=tuple(failed))
 
 

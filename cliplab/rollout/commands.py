@@ -114,6 +114,7 @@ def rollout_start(
                 0,
             )
             return RolloutReport(Watched(planned, None, None), written=False)
+        person = who or _person()
         rollout = start_rollout(
             opened.engine,
             stored.name,
@@ -123,9 +124,9 @@ def rollout_start(
             settings=rules,
             force=force,
             reason=reason,
-            who=who or _person(),
+            who=person,
         )
-        notes = sync_rollouts(opened, f"rollout {rollout.id}: start", who)
+        notes = sync_rollouts(opened, [rollout], "start", person)
         return RolloutReport(look(opened.engine, rollout.id), notes)
 
 
@@ -246,24 +247,35 @@ def watch_rollouts(registry: Registry, now: float | None = None, trust_adapters:
     found = decide(registry.engine, now=now, on_promote=_promoting(registry, "", trust_adapters))
     changed = [item for item in found if item.decision is not None]
     if changed:
-        sync_rollouts(registry, "; ".join(f"rollout {item.rollout.id}: {item.rollout.state}" for item in changed), "")
+        sync_rollouts(registry, [item.rollout for item in changed])
     return found
 
 
-def sync_rollouts(registry: Registry, reason: str, who: str) -> tuple[str, ...]:
+def sync_rollouts(registry: Registry, changed: Sequence[Rollout], action: str = "", who: str = "") -> tuple[str, ...]:
     """Let devices see the rollouts as they are: stored in the registry's history, and signed where it has keys.
 
     Args:
         registry: An open registry.
-        reason: What changed.
-        who: Who changed it.
+        changed: The rollouts that changed, at least one.
+        action: What was done to them; empty for their state.
+        who: Who changed them; empty for the engine.
 
     Returns:
         What a person should know.
     """
     shown: list[Mapping[str, Any]] = list(for_devices(registry.engine))
     if shown != [dict(item) for item in registry.rollouts()]:
-        registry.set_rollouts(shown, who=who or ENGINE, reason=reason)
+        said = [f"rollout {one.id}: {action or one.state}, {one.percent:g}% of the devices" for one in changed]
+        # An event is of one model; of several that changed at once the reason has the ids.
+        one = changed[0] if len(changed) == 1 else None
+        registry.set_rollouts(
+            shown,
+            who=who or ENGINE,
+            reason="; ".join(said),
+            model=None if one is None else one.model,
+            environment=None if one is None else one.environment,
+            versions=(None, None) if one is None else (one.control, one.candidate),
+        )
     if not has_keys(registry):
         return ("devices do not see it yet: the registry has no signing keys (cliplab registry init)",)
     try:
@@ -291,7 +303,7 @@ def _changed(
             who=person,
             on_promote=_promoting(opened, person, trust_adapters),
         )
-        notes = sync_rollouts(opened, f"rollout {changed.id}: {action}", person)
+        notes = sync_rollouts(opened, [changed], action, person)
         return RolloutReport(replace(look(opened.engine, changed.id), verdict=None), notes)
 
 

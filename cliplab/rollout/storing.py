@@ -168,6 +168,7 @@ class _Batch:
         self._devices: dict[str, dict[str, Any]] = {row["device"]: dict(row) for row in rows}
         self._old = set(self._devices)
         self._inserted: list[dict[str, Any]] = []
+        self._cloned: set[str] = set()
         self._sums: dict[tuple[Any, ...], dict[str, int]] = {}
         self._histograms: dict[tuple[Any, ...], list[DeviceReport]] = {}
 
@@ -180,6 +181,7 @@ class _Batch:
         known = self._contents.get(key)
         if known is not None:
             if known not in (digest, content):  # earlier versions kept the whole
+                self._note_clone(report.device)
                 raise ReportError(
                     f"device {report.device!r}: report {report.sequence} was stored before with other values. A client "
                     "must number each report once; if a second device has this name, rename one of them"
@@ -203,11 +205,13 @@ class _Batch:
 
     def write(self) -> None:
         """Write what was taken, in the transaction."""
-        if not self._inserted:
+        names = {item["device"] for item in self._inserted} | self._cloned
+        if not names:
             return
         connection = self._connection
-        connection.execute(sa.insert(REPORTS), self._inserted)
-        touched = {item["device"]: self._devices[item["device"]] for item in self._inserted}
+        if self._inserted:
+            connection.execute(sa.insert(REPORTS), self._inserted)
+        touched = {name: self._devices[name] for name in sorted(names)}
         fresh = [row for name, row in touched.items() if name not in self._old]
         if fresh:
             connection.execute(sa.insert(DEVICES), fresh)
@@ -221,6 +225,13 @@ class _Batch:
             connection.execute(_adding(connection), rows)
         if self._histograms:
             self._write_histograms()
+
+    def _note_clone(self, name: str) -> None:
+        """Two devices with one copied identity number their reports alike: the next report of each is warned."""
+        row = self._devices.get(name)
+        if row is not None:
+            row["cloned_at"] = self._at
+            self._cloned.add(name)
 
     def _seen(self, report: DeviceReport) -> tuple[str | None, bool]:
         """Note that the device lives. A warning for whoever sent the report, and whether the report counts."""

@@ -105,7 +105,7 @@ def reason_of(error: AdapterError) -> str:
     Args:
         error: What ``opened`` raised.
     """
-    reason = str(error).partition(" Create it: ")[0]
+    reason = re.split(" Create it: | Correct the path or URL ", str(error))[0]
     return re.sub(r"(/[^/\s:]+)+(?=/[^/\s:]+)", "…", reason).rstrip(".")
 
 

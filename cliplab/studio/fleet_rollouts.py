@@ -106,7 +106,7 @@ def evidence_bars(tests: Sequence[Mapping[str, Any]]) -> list[EvidenceBar]:
     bars = []
     for test in tests:
         log_e, threshold = (math.log(max(float(test[key]), 1e-300)) for key in ("e_value", "threshold"))
-        devices = f"{test['devices']} devices"
+        devices = f"{test['devices']} device{'' if test['devices'] == 1 else 's'}"
         interval = f"95% interval {test['ratio_low']:.2g} to {test['ratio_high']:.2g}"
         figures = f"{test['ratio']:.2g} times the control group's rate ({interval})"
         if not test["events"]:

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
 
 from adapters.errors import AdapterError
-from adapters.system import json_text, write_json_atomic, write_text_atomic
+from adapters.system import (
+    atomic_path,
+    file_digest,
+    json_text,
+    storage_error,
+    write_json_atomic,
+    write_text_atomic,
+)
 from cliplab.studio.context import Studio
 
+_DIGEST = "output_sha256"  # the setting that has what the file was when this studio wrote it last
 _SECONDS = 1.0  # after a label, so that quick ones are written together
 _ROW_KEYS = ("path", "start_seconds", "end_seconds", "label", "group", "split")
 _log = logging.getLogger(__name__)
@@ -43,9 +52,26 @@ class OutputWriter:
         with self._lock:
             self._timer = None
         try:
+            self._keep_what_others_wrote()
             write_labels(self._studio, self._path)
+            self._studio.store.set_setting(_DIGEST, file_digest(self._path))
         except AdapterError as error:
             _log.warning("%s", error)
+
+    def _keep_what_others_wrote(self) -> None:
+        """Copy the file beside itself if its content is not what this studio wrote last."""
+        try:
+            written = file_digest(self._path)
+            if self._path.stat().st_size == 0 or written == self._studio.store.setting(_DIGEST):
+                return
+            copy = self._path.with_name(f"{self._path.stem}.before-{written[:8]}{self._path.suffix}")
+            with atomic_path(copy) as temporary:
+                shutil.copyfile(self._path, temporary)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise storage_error(self._path, error) from error
+        _log.warning("%s: held something that this studio did not write; it is kept as %s", self._path, copy)
 
     def close(self) -> None:
         """Write what has not been written yet."""

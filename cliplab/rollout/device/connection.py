@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from adapters.errors import ConfigError
+from adapters.system import parse_json
 from cliplab.rollout.device.deadlines import Deadline
 from cliplab.rollout.device.errors import TooLongError, UnreachableError
 
@@ -302,6 +303,21 @@ def _lower(response: http.client.HTTPResponse) -> dict[str, str]:
     return {name.lower(): value for name, value in response.getheaders()}
 
 
+def said_in(body: bytes, key: str) -> str:
+    """The sentence of an answer; where it is no JSON object with that text, such as a proxy's page, all of it.
+
+    Args:
+        body: The answer.
+        key: Where the sentence is.
+    """
+    try:
+        found = parse_json(body.decode(), 5)
+    except ValueError:  # not UTF-8, or not JSON
+        found = None
+    said = found.get(key) if isinstance(found, dict) else None
+    return " ".join((said if isinstance(said, str) else body.decode("utf-8", "replace")).split())
+
+
 def _refused(url: str, path: str, response: http.client.HTTPResponse) -> UnreachableError:
     body = b""
     while len(body) < _MAX_ERROR_BYTES and (block := response.read1(_MAX_ERROR_BYTES)):
@@ -309,7 +325,7 @@ def _refused(url: str, path: str, response: http.client.HTTPResponse) -> Unreach
     else:
         if len(body) < _MAX_ERROR_BYTES:
             response.close()  # it was read to its end, so that the connection can be used again
-    text = " ".join(body.decode("utf-8", "replace").split()) if response.status >= 400 else ""
+    text = said_in(body, "error") if response.status >= 400 else ""
     retry = response.headers.get("Retry-After", "")
     next_step = (
         " Give --token-file FILE with the token that `cliplab registry device add` printed for this device."

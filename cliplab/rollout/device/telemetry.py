@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.errors import StorageError
 from adapters.system import json_text
-from cliplab.rollout.device.connection import Answer, RegistryConnection
+from cliplab.rollout.device.connection import Answer, RegistryConnection, said_in
 from cliplab.rollout.device.errors import UnreachableError
 from cliplab.rollout.device.health import temperature_celsius
 from cliplab.rollout.device.installed import free_bytes
@@ -202,7 +202,7 @@ class Telemetry:
 
     def _hear(self, answer: Answer) -> None:
         if b'"warning"' in answer.body:
-            self._on_warning(answer.body.decode("utf-8", "replace")[:500])
+            self._on_warning(said_in(answer.body, "warning")[:500])
 
     def remember_version(self, sha256: str, version: str) -> None:
         """Note what a file's version is called, for counts that come later.

@@ -7,11 +7,14 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, StorageError
 from cliplab.rollout.serving.devices import add_device, list_devices, remove_device
 from cliplab.rollout.settings import CLONE_SECONDS
+
+if TYPE_CHECKING:
+    from cliplab.registry import Registry
 
 
 def registry_serve(
@@ -71,7 +74,16 @@ def registry_device_add(name: str, registry: str | Path | None = None, *, replac
     from cliplab.registry import open_registry
 
     with open_registry(registry) as opened:
-        return add_device(opened.folder, name, replace=replace)
+        return add_device(_folder(opened), name, replace=replace)
+
+
+def _folder(registry: Registry) -> Path:
+    """Where tokens are kept, which must be the folder that the server reads."""
+    if not registry.is_here:
+        raise StorageError(
+            f"{registry.name}: the tokens of its devices are kept in its folder, on another machine. Run this there"
+        )
+    return registry.folder
 
 
 def registry_device_remove(name: str, registry: str | Path | None = None) -> None:
@@ -88,7 +100,7 @@ def registry_device_remove(name: str, registry: str | Path | None = None) -> Non
     from cliplab.registry import open_registry
 
     with open_registry(registry) as opened:
-        remove_device(opened.folder, name)
+        remove_device(_folder(opened), name)
 
 
 def registry_device_list(registry: str | Path | None = None) -> list[dict[str, Any]]:

@@ -43,7 +43,7 @@ def models(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_the_committed_file_is_what_the_configs_ask_for() -> None:
     report = dataloop_manifest(ROOT / "dataloop.json", check=True)
-    assert report.current, "run: cliplab dataloop manifest\n" + "\n".join(report.difference)
+    assert report.current, "run: cliplab dataloop manifest --force\n" + "\n".join(report.difference)
 
 
 def test_a_person_can_read_the_file() -> None:
@@ -285,6 +285,13 @@ def test_the_command_writes_and_checks(tmp_path: Path) -> None:
     done = cli("dataloop", "manifest", "--output", path, "--check")
     assert done.exit_code == 1
     assert '-          "top_k": 4' in done.stdout
+    changed = path.read_bytes()
+    refused = cli("dataloop", "manifest", "--output", path, code=1).stderr
+    assert "already exists; use --force" in refused
+    assert path.read_bytes() == changed
+    cli("dataloop", "manifest", "--output", path, "--force", code=0)
+    cli("dataloop", "manifest", "--output", path, code=0)  # it says this already
+    assert cli("dataloop", "manifest", "--output", path, "--check").exit_code == 0
 
 
 # A model's configuration ----------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ pytest.importorskip("tuf", reason="the registry needs its extra: pip install 'cl
 from registry_files import TRUSTED, make_registry
 from tflite_adapter import make_tflite
 
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, StorageError
 from cliplab.api import ensemble
 from cliplab.registry import (
     CurrentModel,
@@ -82,6 +82,12 @@ def test_an_export_is_verified_by_model_signing_itself(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not a private key"):
         registry_export(NAME, tmp_path / "two.tflite", registry=tmp_path / "r", sign=tmp_path / "bad.pem")
     assert not (tmp_path / "two.tflite").exists()
+    (tmp_path / "two.tflite.sig").write_text("somebody else's")
+    options = {"registry": tmp_path / "r", "sign": tmp_path / "key.pem"}
+    with pytest.raises(StorageError, match=r"two\.tflite\.sig: already exists"):
+        registry_export(NAME, tmp_path / "two.tflite", **options)
+    assert not (tmp_path / "two.tflite").exists()
+    verifier.verify(*registry_export(NAME, tmp_path / "two.tflite", force=True, **options))
 
 
 def test_an_ensemble_names_versions_of_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

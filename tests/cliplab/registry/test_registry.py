@@ -30,6 +30,7 @@ from cliplab.registry import (
     registry_compare,
     registry_download,
     registry_history,
+    registry_init,
     registry_lineage,
     registry_list,
     registry_promote,
@@ -40,6 +41,7 @@ from cliplab.registry import (
 from cliplab.registry.location import NO_TRACKING, Settings
 from cliplab.registry.names import ModelName, parse_name
 from cliplab.registry.opening import make_settings, name_folder
+from cliplab.rollout.serving import registry_device_add
 
 NAME = "base-general"
 
@@ -360,6 +362,8 @@ def test_a_locked_a_foreign_and_a_later_database_are_refused(tmp_path: Path, mon
     folder.mkdir()
     (folder / "a.jpg").touch()
     with pytest.raises(StorageError, match=r"contains a\.jpg and is not a registry"):
+        registry_init(folder)
+    with pytest.raises(StorageError, match="there is no registry"):
         open_registry(folder)
     with pytest.raises(ConfigError, match="is for devices"):
         open_registry("http://127.0.0.1:1/")
@@ -408,6 +412,53 @@ def test_a_registry_on_another_machine_is_opened_by_its_database(place: str, tmp
         assert opened.settings.artifacts == "s3://models/registry"
         opened.append(Event("promote", NAME, "1.0.0", "staging", None, "1.0.0"), expected=0)
     assert not folder.exists()
+
+
+def test_a_database_without_a_registry_is_named_and_left_empty(
+    server: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if server is None:
+        pytest.skip("a registry in a folder is opened by its folder")
+    import sqlalchemy as sa
+
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    url, other = (postgres_server.new_database(server) for _ in range(2))
+    for act in (
+        lambda: put(url, tmp_path, "1.0.0"),
+        lambda: registry_list(registry=url),
+        lambda: registry_rollback(NAME, "production", registry=url),
+    ):
+        with pytest.raises(
+            StorageError, match=r"there is no registry\. Correct the path or URL.*cliplab registry init"
+        ):
+            act()
+    engine = sa.create_engine(sa.make_url(url).set(drivername="postgresql+psycopg"))
+    assert sa.inspect(engine).get_table_names() == []
+    engine.dispose()
+    assert not (tmp_path / "data").exists()
+    begun = registry_init(url, tracking=NO_TRACKING, keys=False)
+    put(url, tmp_path, "1.0.0")
+    assert registry_init(url, keys=False).folder == begun.folder == str(tmp_path / "data/cliplab/registry")
+    with pytest.raises(ConfigError, match="use another folder"):
+        registry_init(other, keys=False)
+    made = registry_init(tmp_path / "two", database=other, tracking=NO_TRACKING, keys=False)
+    assert registry_init(other, keys=False).folder == made.folder == str(tmp_path / "two")
+    with pytest.raises(ConfigError, match="differs from the URL of --registry"):
+        registry_init(other, database=url)
+    for _ in ("moved away", "the settings of a registry that several machines share"):
+        (tmp_path / "two").rename(tmp_path / "gone")
+        for place in (other, tmp_path / "three"):
+            with pytest.raises(StorageError, match=r"has the registry of the folder .*two"):
+                registry_init(place, database=other, keys=False)
+        assert not (tmp_path / "three").exists()
+        (tmp_path / "gone").rename(tmp_path / "two")
+        with open_registry(other) as opened:
+            name_folder(opened.database, tmp_path / "two", Settings(other, artifacts="s3://models/registry"))
+    (tmp_path / "two").rename(tmp_path / "gone")
+    with open_registry(other) as opened:
+        assert not opened.is_here
+    with pytest.raises(StorageError, match="tokens of its devices are kept in its folder, on another machine"):
+        registry_device_add("kitchen", other)
 
 
 def test_a_row_that_was_changed_behind_the_back_shows(tmp_path: Path) -> None:

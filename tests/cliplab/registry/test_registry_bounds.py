@@ -106,6 +106,11 @@ def test_what_users_rely_on_changes_with_a_major_version_only(key: str, value: A
     assert [sentence] == differences(INTERFACE, other)
 
 
+def test_keys_of_another_adapter_are_not_compared_one_by_one() -> None:
+    other = {**INTERFACE, "adapter": "two:Adapter", "architecture": {"depth": 9, "head": []}}
+    assert differences(INTERFACE, other) == ["the adapter changed from one:Adapter to two:Adapter"]
+
+
 def test_figures_of_both_are_compared() -> None:
     assert measured({"a": 1.0, "b": 2.0}, {"b": 1.5, "c": 3.0}) == {
         "b": {"before": 2.0, "after": 1.5, "difference": -0.5}

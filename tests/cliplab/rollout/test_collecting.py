@@ -13,7 +13,7 @@ from tflite_adapter import make_tflite
 from tiny_videos import render_video
 from typer.testing import CliRunner
 
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, MediaError
 from cliplab.cli.app import app
 from cliplab.rollout import ExampleQueue, active_collect
 from cliplab.rollout.collecting import diverse
@@ -44,8 +44,25 @@ def test_hard_examples_of_a_folder(tmp_path: Path) -> None:
     waiting = list(ExampleQueue(tmp_path / "hard").waiting())
     assert len(waiting) == report.kept
     assert all(item.facts["source"].endswith(".mp4") and item.facts["scores"] for item in waiting)
-    assert active_collect(videos, model, tmp_path / "hard", sample_rate=1.0, **options).kept == 0
+    again = active_collect(videos, model, tmp_path / "hard", sample_rate=1.0, **options)
+    assert (again.kept, again.alike) == (0, again.sampled)
     assert active_collect(videos, model, tmp_path / "none", sample_rate=0.0, **options).sampled == 0
+    for misspelt in (tmp_path / "vidoes", tmp_path / "scna.db"):
+        with pytest.raises(MediaError, match="no such file or folder"):
+            active_collect(misspelt, model, tmp_path / "none", **options)
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "empty").mkdir()
+    words = (
+        "active",
+        "collect",
+        model,
+        tmp_path / "empty",
+        "--output",
+        tmp_path / "none",
+        "--trust-adapter",
+        TRUSTED[0],
+    )
+    assert "no videos were found in" in cli(*words).stdout
     with pytest.raises(ConfigError, match="sample-rate"):
         active_collect(videos, model, tmp_path / "none", sample_rate=2.0)
     arguments = [str(videos / "0.mp4"), str(model), "--output", str(tmp_path / "cli"), "--json"]

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from adapters.errors import ConfigError
 from cliplab.cli.app import app
-from cliplab.registry import open_registry, registry_promote, registry_rollback
+from cliplab.registry import open_registry, registry_history, registry_lineage, registry_promote, registry_rollback
 from cliplab.rollout import (
     RolloutError,
     make_tables,
@@ -69,10 +69,31 @@ def test_from_start_to_promotion_and_no_way_back_by_itself(place: Path, monkeypa
         assert (current.version, current.previous, current.who) == ("1.1.0", "1.0.0", "ann")
         assert opened.rollouts() == []
     assert [item.action for item in rollout_history(NAME)] == ["start", "promote"]
+    # The registry's history of the model says who had what, also what a share of the devices had.
+    lived = [
+        (event.kind, event.from_version, event.to_version) for event in registry_history(NAME, environment="production")
+    ]
+    assert lived == [
+        ("promote", None, "1.0.0"),
+        ("rollouts", "1.0.0", "1.1.0"),
+        ("promote", "1.0.0", "1.1.0"),
+        ("rollouts", "1.0.0", "1.1.0"),
+    ]
+    shares = [event.reason for event in registry_history(NAME) if event.kind == "rollouts"]
+    assert shares[0] == f"rollout {begun.rollout.id}: start, 1% of the devices"
+    assert [event.kind for event in registry_lineage(f"{NAME}@1.1.0").events] == [
+        "upload",
+        "rollouts",
+        "promote",
+        "rollouts",
+    ]
     registry_rollback(NAME, "production", reason="too many false alarms")
     with pytest.raises(RolloutError, match="too many false alarms"):
         rollout_start(NAME, "1.1.0")
+    monkeypatch.setenv("CLIPLAB_USER", "berta")
     again = rollout_start(NAME, "1.1.0", force=True, reason="the camera was at fault")
+    with open_registry(place) as opened:
+        assert opened.history(kinds=("rollouts",), last=1)[0].who == "berta"
     halted = rollout_halt(again.rollout.id, reason="no")
     assert halted.rollout.state == "halted"
     refused = CliRunner().invoke(app, ["rollout", "start", "--model-id", NAME, "--version", "1.1.0"])

@@ -101,6 +101,28 @@ def test_a_report_that_an_earlier_version_stored_is_known(engine):
         store_report(engine, read_report("d", REPORT | {"errors": 3}))
 
 
+def test_two_devices_of_one_copied_identity_are_both_warned(engine):
+    """Boards without a serial number that share one card image number their reports alike."""
+
+    def send(sequence, predictions, hours=0.0):
+        report = read_report("d", REPORT | {"client": "a", "sequence": sequence, "predictions": predictions})
+        return store_report(engine, report, now=100.0 + 3600 * hours)
+
+    def cloned_at():
+        with engine.connect() as connection:
+            return connection.execute(sa.select(DEVICES.c.cloned_at)).scalar()
+
+    assert send(1, 100).warning is None
+    assert send(1, 100).warning is None, "the same report again is no other device"
+    assert cloned_at() is None
+    with pytest.raises(ReportError, match="a second device has this name"):
+        send(1, 101)
+    assert cloned_at() == 100.0
+    assert "two devices are named 'd'" in send(2, 100).warning
+    assert "two devices are named 'd'" in send(3, 100).warning
+    assert send(4, 100, 24.1).warning is None
+
+
 def test_two_devices_of_one_name_are_both_warned(engine):
     def send(client, sequence, hours=0.0):
         report = read_report("d", REPORT | {"client": client, "sequence": sequence})

@@ -16,7 +16,7 @@ from fleets import MODEL, NEW, OLD, Fleet
 from starlette.testclient import TestClient
 from studio_page import browser, running_studio
 
-from cliplab.registry import Event, open_registry
+from cliplab.registry import Event, open_registry, registry_init
 from cliplab.rollout import make_tables, read_report, start_rollout, store_reports
 from cliplab.studio import fleet
 from cliplab.studio.app import make_app
@@ -31,6 +31,7 @@ HOSTILE = "cam <script>alert(1)</script>"
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Fleet]]:
     """A registry with 220 devices and a rollout whose candidate fails more often."""
     folder = tmp_path_factory.mktemp("fleet") / "registry"
+    registry_init(folder, tracking="none", keys=False)
     with open_registry(folder) as opened:
         make_tables(opened.engine)
         opened.append(Event("promote", MODEL, OLD, "production", None, OLD, "the first one", who="ann"))
@@ -126,7 +127,7 @@ def test_without_a_registry_it_says_how_to_get_one(tmp_path: Path) -> None:
 
 
 def test_a_registry_without_reports(tmp_path: Path) -> None:
-    open_registry(tmp_path / "registry").close()
+    registry_init(tmp_path / "registry", tracking="none", keys=False)
     with open_studio(StudioOptions(tmp_path, registry=tmp_path / "registry")) as studio:
         page = TestClient(make_app(studio), base_url="http://127.0.0.1:8080").get("/fleet").text
     assert "No device has reported yet" in page
@@ -136,6 +137,7 @@ def test_devices_that_invent_versions_hide_nothing(tmp_path: Path) -> None:
     """More names than a statement may have values, each as long as it may be."""
     folder = tmp_path / "registry"
     invented = {f"{number:04d}{'<' * 196}": f"{number:04d}{'&' * 196}" for number in range(100)}
+    registry_init(folder, tracking="none", keys=False)
     with open_registry(folder) as opened:
         make_tables(opened.engine)
         for first in range(0, 350, 50):
@@ -167,3 +169,14 @@ def test_axe_finds_nothing(registry: tuple[Path, Fleet], at_that_time: float, tm
             page.goto(f"{url}/fleet")
             assert axe.run(page).response["violations"] == []
             assert page.locator("tbody tr").count() > 100
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_a_narrow_window(registry: tuple[Path, Fleet], tmp_path: Path, width: int) -> None:
+    with browser() as window, running_studio(tmp_path, registry=registry[0]) as (url, _):
+        page = window.new_page(viewport={"width": width, "height": 800})
+        page.goto(f"{url}/fleet")
+        page.wait_for_selector(".fleet-evidence tbody tr")
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        card, table = (page.locator(name).first.bounding_box() for name in (".fleet-rollout", ".fleet-evidence"))
+        assert table["x"] + table["width"] <= card["x"] + card["width"]

@@ -13,7 +13,7 @@ pytest.importorskip("alembic", reason="needs pip install '.[registry]'")
 
 from starlette.testclient import TestClient
 
-from cliplab.registry import Event, open_registry
+from cliplab.registry import Event, open_registry, registry_init
 from cliplab.studio.app import make_app
 from cliplab.studio.options import StudioOptions
 from cliplab.studio.services import open_studio
@@ -37,6 +37,7 @@ def upload(name: str, version: str, kind: str, f1: float, reason: str = "") -> E
 @pytest.fixture
 def registry(tmp_path: Path) -> Path:
     folder = tmp_path / "registry"
+    registry_init(folder, tracking="none", keys=False)
     with open_registry(folder) as opened:
         opened.append(upload("base", "1.0.0", "bundle", 0.81))
         opened.append(upload("base", "1.1.0", "tflite", 0.84, HOSTILE))

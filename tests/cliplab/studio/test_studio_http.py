@@ -128,6 +128,33 @@ def test_output_is_in_step(tmp_path: Path) -> None:
     assert json.loads(output.read_text()) == {"ad": ["../frame_000.png"], "content": ["../frame_002.png"]}
 
 
+@pytest.mark.parametrize("name", ["labels.json", "dataset.jsonl"])
+def test_an_output_that_others_wrote_is_kept(tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str) -> None:
+    folder = tmp_path / "media"
+    folder.mkdir()
+    write_pictures(folder, 3)
+    output = tmp_path / name
+
+    def label(number: int, item: int) -> list[str]:
+        with open_studio(StudioOptions(folder, labels=("ad", "content"), output=output)) as studio:
+            client = TestClient(
+                make_app(studio), base_url="http://127.0.0.1:8080", headers={"X-CSRF-Token": studio.csrf}
+            )
+            post(client, event(number, item))
+        return sorted(path.name for path in tmp_path.iterdir() if path.is_file())
+
+    output.write_text("five hundred labels of last year")
+    both = label(0, 1)
+    assert len(both) == 2
+    assert "it is kept as" in caplog.text
+    [copy] = [path for path in both if path != name]
+    assert (tmp_path / copy).read_text() == "five hundred labels of last year"
+    caplog.clear()
+    assert label(1, 2) == both, "its own file is replaced"
+    assert "frame_001" in output.read_text()
+    assert caplog.text == ""
+
+
 def test_hostile_names_are_shown_harmlessly(tmp_path: Path) -> None:
     write_pictures(tmp_path, 1)
     picture = (tmp_path / "frame_000.png").read_bytes()

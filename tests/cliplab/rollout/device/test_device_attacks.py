@@ -29,6 +29,7 @@ class Attacked:
 
     def __init__(self, tmp_path: Path, served: Served) -> None:
         self.folder, self.tmp_path, self.served, self.registry = tmp_path / "models", tmp_path, served, served.registry
+        self.clients: list[DeviceClient] = []
         self.registry.promote("1.0.0", self.model(GOOD))
         self.client = self.new_client()
         assert self.client.round().problems == ()
@@ -37,7 +38,9 @@ class Attacked:
         def check(path: Path, golden: Any) -> CheckResult:
             return CheckResult(True, "")
 
-        return DeviceClient(DeviceOptions("a", self.served.url, self.folder), check=check, machine="one")
+        client = DeviceClient(DeviceOptions("a", self.served.url, self.folder), check=check, machine="one")
+        self.clients.append(client)
+        return client
 
     def model(self, label: str) -> bytes:
         return make_tflite(self.tmp_path / f"{label}.made", label).read_bytes()
@@ -69,7 +72,10 @@ class Attacked:
 @pytest.fixture
 def attacked(tmp_path: Path) -> Iterator[Attacked]:
     with serving(SignedRegistry()) as served:
-        yield Attacked(tmp_path, served)
+        made = Attacked(tmp_path, served)
+        yield made
+        for client in made.clients:
+            client.close()
 
 
 def replies(data: bytes, status: int = 200) -> Callable[[Any], None]:
@@ -191,6 +197,48 @@ def test_mix_and_match(attacked: Attacked) -> None:
     for name in ("snapshot", "targets"):
         attacked.registry.files[f"tuf/metadata/3.{name}.json"] = earlier[f"tuf/metadata/2.{name}.json"]
     attacked.require_refused("without valid signatures", "more than", "older state")
+
+
+def test_extraneous_dependencies(attacked: Attacked) -> None:
+    """A file of the attacker's as something that the update needs: beside the signed document, and in it."""
+    entry = attacked.registry.promote("1.1.0", attacked.model(BAD))
+    [document] = [
+        path for path in attacked.registry.files if path.endswith("production.json") and _latest(attacked, path)
+    ]
+    signed = json.loads(attacked.registry.files[document])
+    evil = {**entry, "target": "base-needed/1.0.0/base-needed-v1.0.0.tflite"}
+    attacked.registry.files[f"tuf/targets/base-needed/1.0.0/{entry['sha256']}.base-needed-v1.0.0.tflite"] = b"evil"
+    more = {**signed["models"], "base-needed": evil}
+    attacked.registry.files[document] = json.dumps({"models": more, "requires": ["base-needed"]}).encode()
+    attacked.require_refused("not what the registry has signed", "more than")
+    assert not (attacked.folder / "base-needed").exists()
+    # A document that is signed and asks for more than models: what it asks for is not read.
+    asked = {"models": signed["models"], "requires": [evil["target"]], "post_install": "rm -r /"}
+    attacked.registry.targets["environments/production.json"] = json.dumps(asked).encode()
+    attacked.registry.sign()
+    attacked.served.asked.clear()
+    assert attacked.client.round().models[MODEL].version == "1.1.0"
+    assert not [path for path, _ in attacked.served.asked if "base-needed" in path]
+    assert sorted(path.name for path in attacked.folder.iterdir() if not path.name.startswith(".")) == [MODEL]
+
+
+def _latest(attacked: Attacked, path: str) -> bool:
+    """Whether it is the document that is signed now, and not an earlier one."""
+    return attacked.registry.files[path] == attacked.registry.targets["environments/production.json"]
+
+
+@pytest.mark.parametrize("held", ["metadata", "targets", "all"])
+def test_a_mirror_that_prevents_updates(attacked: Attacked, held: str) -> None:
+    """Whoever stands between answers that nothing is there: said in each round, asked more rarely, and over at once."""
+    attacked.registry.promote("1.1.0", attacked.model("wanted"))
+    for path in list(attacked.registry.files):
+        if held in ("all", path.split("/")[1]):
+            attacked.served.answers[path] = replies(b"not here", 404)
+    for _ in range(3):
+        attacked.require_refused("404")
+    attacked.served.answers.clear()
+    done = attacked.client.round()
+    assert (done.problems, done.models[MODEL].version) == ((), "1.1.0")
 
 
 def test_wrong_software(attacked: Attacked) -> None:

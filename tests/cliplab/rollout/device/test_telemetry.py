@@ -11,7 +11,7 @@ import pytest
 
 from adapters.records import Prediction
 from cliplab.rollout import read_report
-from cliplab.rollout.device.connection import Answer
+from cliplab.rollout.device.connection import Answer, said_in
 from cliplab.rollout.device.errors import UnreachableError
 from cliplab.rollout.device.loop_counts import LATENCY_EDGES_MS, LoopFile
 from cliplab.rollout.device.report_queue import ReportQueue
@@ -216,10 +216,27 @@ def test_a_sign_of_life_is_kept_in_memory_while_the_registry_answers(device: Dev
 
 def test_a_warning_of_the_registry_is_said(device: Device) -> None:
     registry = Registry()
-    registry.body = b'{"warning": "two devices have this name"}'
+    registry.body = b'{"device": "d", "warning": "two devices have this name"}'
     device.telemetry.make(IN_USE)
     device.telemetry.send(registry)  # type: ignore[arg-type]
-    assert "two devices" in device.warnings[0]
+    assert device.warnings == ["two devices have this name"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"error": "wait  a\\n second"}', "wait a second"),
+        (b"<p>Bad\n gateway</p>", "<p>Bad gateway</p>"),
+        (b'{"error": 5}', '{"error": 5}'),
+        (b'["error"]', '["error"]'),
+        (b'{"other": "x"}', '{"other": "x"}'),
+        (b"\xff{", "\ufffd{"),
+        (b"[" * 3000, "[" * 3000),
+        (b"", ""),
+    ],
+)
+def test_what_an_answer_says(body: bytes, said: str) -> None:
+    assert said_in(body, "error") == said
 
 
 def test_counts_of_a_version_without_a_name_wait_for_it(device: Device) -> None:
