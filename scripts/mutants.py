@@ -185,6 +185,7 @@ MODULES = {
     **_together("cliplab/clips", "listing manager rating_rows ratings triggers", "clips_bounds", "manager"),
     **_together("cliplab/clips", "clip_reader clip_rows tag_rows", "manager"),
     **_together("cliplab/clips", "rating_files records", "clips_bounds", "rating_files"),
+    **_together("cliplab/registry", "promoted_model", "promoted_model"),
     **_together("cliplab/clips", "rating_ab", "rating_ab"),
     **_together("cliplab/clips", "rater_agreement", "rater_agreement"),
     **_together(DETECT, "break_decoder break_evidence break_lattice break_words", "edges_by_chance", "break_decoder"),
