@@ -114,7 +114,7 @@ def clips_extend(
 
 
 def clips_stats(database: Database = "clips.db", as_json: AsJson = False) -> None:
-    """Count clips and ratings, and show the state of training."""
+    """Count clips and ratings, and show the state of training and how far raters agree."""
     from cliplab import clips
     from cliplab.cli.tables import counted, number, table
 
@@ -129,6 +129,7 @@ def clips_stats(database: Database = "clips.db", as_json: AsJson = False) -> Non
         f"{found['total_clips']} clips, {found['rated_clips']} rated, average {number(found['average_rating'], 2)}; "
         f"{counted(found['ratings'], 'rating')} by {counted(found['raters'], 'rater')}",
         table(("stars", ">clips"), rows),
+        *_agreement_lines(found["agreement"]),
         f"training: {wanted} more rated clips are needed" if wanted else "training: ready (cliplab clips train)",
         *(item["why"] for item in progress["last"].values()),
         *(_history_lines(progress["history"][-_SHOWN_TRAININGS:])),
@@ -329,6 +330,30 @@ def clips_reset(
         show(f"removed: {counts}" + ("" if report.backup is None else f"; backup: {report.backup}"))
     else:
         show(f"would remove {counts}; run it again with --force; a backup is made first")
+
+
+def _agreement_lines(agreement: dict[str, Any]) -> list[Any]:
+    """How far raters agree with one another and with what they said before; nothing where nothing can be compared."""
+    from cliplab.cli.tables import counted, number, table
+
+    raters, lines = agreement["raters"], list[Any]()
+    if agreement["alpha"] is not None:
+        low, high = agreement["interval"]
+        clips = counted(agreement["clips"], "clip")
+        lines.append(f"agreement of raters: alpha {agreement['alpha']:.2f} ({low:.2f} to {high:.2f}) on {clips}")
+    if len(raters) > 1 or any(one["again"] for one in raters):
+        rows = [
+            (
+                one["rater"],
+                one["clips"],
+                number(one["mean"], 2),
+                "-" if one["above_others"] is None else f"{one['above_others']:+.2f} ({one['shared']})",
+                f"{one['again_near']} of {one['again']}" if one["again"] else "-",
+            )
+            for one in raters
+        ]
+        lines.append(table(("rater", ">clips", ">mean", ">above others (clips)", ">again within 1 star"), rows))
+    return lines
 
 
 def _history_lines(history: list[dict[str, Any]]) -> list[str]:

@@ -40,7 +40,7 @@ Stage2Model = Annotated[
     str | None,
     opt(
         "MODEL",
-        "Model or folder that filters candidates; default: DETECTION_STAGE2_MODEL.",
+        "Model, folder of models, or registry:NAME@production; default: DETECTION_STAGE2_MODEL.",
         "--stage2",
     ),
 ]

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from cliplab.clips.features import clip_features as clip_features
     from cliplab.clips.manager import ClipManager as ClipManager
     from cliplab.clips.manager import existing_clips as existing_clips
+    from cliplab.clips.rater_agreement import RaterAgreement as RaterAgreement
+    from cliplab.clips.rater_agreement import rater_agreement as rater_agreement
     from cliplab.clips.rating_ab import AbReport as AbReport
     from cliplab.clips.rating_ab import AbTest as AbTest
     from cliplab.clips.rating_ab import measure_ab as measure_ab
@@ -79,6 +81,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             ),
             "features": ("clip_features",),
             "manager": ("ClipManager", "existing_clips"),
+            "rater_agreement": ("RaterAgreement", "rater_agreement"),
             "rating_ab": ("AbReport", "AbTest", "measure_ab", "read_ab", "start_ab", "stop_ab"),
             "rating_files": ("ImportReport", "export_ratings", "import_ratings"),
             "rating_model": ("read_models",),

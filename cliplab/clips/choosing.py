@@ -40,15 +40,18 @@ class Suggestion:
         clip: The clip.
         reason: Why it: "informative", "likely best", "random", or "again" for one that the rater knows.
         predicted: What the model expects, 0..1; None without a model of its type.
+        own_stars: What the rater gave it before; None for a clip that is new to them.
     """
 
     clip: Clip
     reason: Reason
     predicted: float | None
+    own_stars: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
-        return {**self.clip.to_json(), "reason": self.reason, "predicted": self.predicted}
+        others = {"reason": self.reason, "predicted": self.predicted, "own_stars": self.own_stars}
+        return {**self.clip.to_json(), **others}
 
 
 def next_to_rate(
@@ -76,7 +79,7 @@ def next_to_rate(
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
         raise ClipError(f"limit must be a whole number from 1 up, got {limit!r}")
     name, rng = manager.rater if rater is None else rater, np.random.default_rng(seed)
-    pool, known, again = _candidates(manager, name, rng)
+    pool, known, again, own_stars = _candidates(manager, name, rng)
     reasons: dict[int, Reason] = {}
     repeated = int(rng.binomial(limit, _AGAIN)) if again else 0
     for row in again[:repeated]:
@@ -97,7 +100,7 @@ def next_to_rate(
     scores = {row.id: score for row, score in zip(pool, predicted, strict=True)}
     ids = [list(reasons)[place] for place in rng.permutation(len(reasons))]
     clips = manager.get_clips(ids)
-    return [Suggestion(clips[one], reasons[one], scores.get(one)) for one in ids if one in clips]
+    return [Suggestion(clips[one], reasons[one], scores.get(one), own_stars.get(one)) for one in ids if one in clips]
 
 
 def next_pairs(
@@ -128,16 +131,18 @@ def next_pairs(
     return [(manager.get_clip(rows[one].id), manager.get_clip(rows[other].id)) for one, other in chosen]
 
 
-def _candidates(manager: ClipManager, rater: str, rng: np.random.Generator) -> tuple[list[Any], list[Any], list[Any]]:
-    """Clips that the person has not rated, clips that anybody has, and some that the person has."""
+def _candidates(
+    manager: ClipManager, rater: str, rng: np.random.Generator
+) -> tuple[list[Any], list[Any], list[Any], dict[int, int]]:
+    """Clips that the person has not rated, clips that anybody has, some that the person has, and the person's stars."""
     latest = sa.select(sa.func.max(RATINGS.c.id)).group_by(RATINGS.c.clip_id, RATINGS.c.rater)
     counting = (RATINGS.c.id.in_(latest), RATINGS.c.stars.is_not(None))
     with manager.database.reading() as connection:
-        rated = [
-            tuple(row) for row in connection.execute(sa.select(RATINGS.c.clip_id, RATINGS.c.rater).where(*counting))
-        ]
-        own = np.array(sorted({clip for clip, by in rated if by == rater}), np.int64)
-        others = np.array(sorted({clip for clip, _ in rated}), np.int64)
+        columns = (RATINGS.c.clip_id, RATINGS.c.rater, RATINGS.c.stars)
+        rated = [tuple(row) for row in connection.execute(sa.select(*columns).where(*counting))]
+        own_stars = {int(clip): int(stars) for clip, by, stars in rated if by == rater}
+        own = np.array(sorted(own_stars), np.int64)
+        others = np.array(sorted({clip for clip, *_ in rated}), np.int64)
         new = _unrated(connection, own, rng)
 
         def some(ids: npt.NDArray[np.int64], most: int) -> list[Any]:
@@ -146,7 +151,7 @@ def _candidates(manager: ClipManager, rater: str, rng: np.random.Generator) -> t
             rows = {row.id: row for row in connection.execute(sa.select(*columns).where(CLIPS.c.id.in_(drawn)))}
             return [rows[number] for number in drawn if number in rows]
 
-        return some(new, _POOL), some(others, _KNOWN), some(own, 20)
+        return some(new, _POOL), some(others, _KNOWN), some(own, 20), own_stars
 
 
 def _unrated(connection: sa.Connection, own: npt.NDArray[np.int64], rng: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -175,19 +175,22 @@ def clips_tag(
 
 
 def clips_stats(database: str | Path = DEFAULT_DATABASE) -> dict[str, Any]:
-    """Count clips and ratings, and say how far training is.
+    """Count clips and ratings, and say how far training is and how far raters agree.
 
     Args:
         database: A file, or ``postgresql://...``.
 
     Returns:
-        As ``ClipManager.get_statistics``, and under ``training`` as ``RatingBasedTrainer.get_training_progress``.
+        As ``ClipManager.get_statistics``; under ``training`` as ``RatingBasedTrainer.get_training_progress``, and under
+        ``agreement`` what ``rater_agreement`` found.
     """
+    from cliplab.clips.rater_agreement import rater_agreement
     from cliplab.clips.ratings import RatingBasedTrainer
 
     with _open(database) as manager:
         progress = RatingBasedTrainer(manager, automatic=False).get_training_progress()
-        return {**manager.get_statistics(), "training": progress}
+        agreement = rater_agreement(manager).to_json()
+        return {**manager.get_statistics(), "training": progress, "agreement": agreement}
 
 
 def clips_features(

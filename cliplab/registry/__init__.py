@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from cliplab.registry.names import ENVIRONMENTS as ENVIRONMENTS
     from cliplab.registry.names import parse_reference as parse_reference
     from cliplab.registry.opening import open_registry as open_registry
+    from cliplab.registry.promoted_model import PromotedModel as PromotedModel
     from cliplab.registry.promotion import Check as Check
     from cliplab.registry.promotion import PromotionRefusedError as PromotionRefusedError
     from cliplab.registry.promotion import PromotionReport as PromotionReport
@@ -118,6 +119,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "parse_reference",
             ),
             "opening": ("open_registry",),
+            "promoted_model": ("PromotedModel",),
             "promotion": (
                 "Check",
                 "PromotionRefusedError",

@@ -57,8 +57,8 @@ def detect_all(
     Args:
         sources: Files, folders, patterns and URLs.
         options: Lengths, gaps and edges; None: the defaults.
-        stage2: A bundle, or a folder of models with a manifest, that drops candidates and orders them; None: that of
-            the environment where ``DETECTION_USE_ML_STAGE2`` is true.
+        stage2: As for ``Stage2``, a model that drops candidates and orders them; None: that of the environment where
+            ``DETECTION_USE_ML_STAGE2`` is true.
         stage2_label: Which of its labels means a highlight; None: its positive label.
         stage2_min: Candidates that it scores lower are dropped, 0..1.
         prompt: What is looked for in words, such as "sunset; dive; fast turn": scores all candidates, and proposes

@@ -16,12 +16,13 @@ from adapters.media import open_video
 from adapters.records import Clip, InputSpec, Prediction
 from cliplab.detect.highlights.candidates import Candidate
 from cliplab.detect.highlights.options import HighlightOptions
-from cliplab.registry import CurrentModel
+from cliplab.registry import CurrentModel, PromotedModel
 
 SWITCH, MODEL_KEY = "DETECTION_USE_ML_STAGE2", "DETECTION_STAGE2_MODEL"
 # Where the seed's guide keeps the manifest of highlight models, below the folder that a worker runs in.
 DEFAULT_MODELS = Path("models/highlight")
 LEAST_SCORE = 0.5
+IN_REGISTRY = "registry:"  # before a reference such as base-highlight@production
 _ON, _OFF = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
 # Labels that mean "nothing of interest", so that every other one is a highlight.
 _BACKGROUND = ("non-trick", "normal", "background", "none", "other", "negative", "non-highlight", "no")
@@ -38,7 +39,8 @@ def stage2_model(environment: Mapping[str, str] | None = None, folder: str | Pat
         folder: Where ``.env`` lies.
 
     Returns:
-        A bundle or a folder of models with a manifest; None where ``DETECTION_USE_ML_STAGE2`` is not true.
+        A bundle, a folder of models with a manifest, or a reference to a registry; None where
+        ``DETECTION_USE_ML_STAGE2`` is not true.
 
     Raises:
         ConfigError: The switch is neither true nor false, or no model is there.
@@ -50,10 +52,10 @@ def stage2_model(environment: Mapping[str, str] | None = None, folder: str | Pat
     if switch not in _ON:
         raise ConfigError(f"{SWITCH} must be true or false, got {values[SWITCH]!r:.40}")
     model = values.get(MODEL_KEY, "").strip() or str(Path(folder) / DEFAULT_MODELS)
-    if not Path(model).exists():
+    if not model.startswith(IN_REGISTRY) and not Path(model).exists():
         raise ConfigError(
-            f"{SWITCH} is true, but there is no model at {model}. Give a bundle or a folder with a manifest in "
-            f"{MODEL_KEY}, or set {SWITCH}=false"
+            f"{SWITCH} is true, but there is no model at {model}. Give a bundle, a folder with a manifest or "
+            f"{IN_REGISTRY}NAME@production in {MODEL_KEY}, or set {SWITCH}=false"
         )
     return model
 
@@ -87,7 +89,7 @@ class Judge(Protocol):
 
 
 class Stage2:
-    """Scores candidates with a bundle, or with the model that a folder's manifest calls current at that moment.
+    """Scores candidates with a bundle, or with the model that a manifest or a registry calls current at that moment.
 
     Attributes:
         least: Candidates that the model scores lower are dropped; 0 only orders them.
@@ -104,8 +106,8 @@ class Stage2:
         """Open the model.
 
         Args:
-            model: A bundle, a .tflite, or a folder with a manifest, which is followed: a model that is promoted there
-                is used from the next candidates on.
+            model: A bundle, a .tflite, a folder with a manifest, or ``registry:NAME@ENVIRONMENT``. The last two are
+                followed: a model that is promoted there is used from the next candidates on.
             label: Which of its labels means a highlight; None: its positive label, or every label that does not mean
                 "nothing".
             least: As the attribute, 0..1.
@@ -114,13 +116,16 @@ class Stage2:
         Raises:
             ConfigError: A value is not allowed, or the model has no such label.
             BundleError: The model cannot be read.
+            StorageError: There is no registry.
         """
         if isinstance(least, bool) or not 0 <= least <= 1:
             raise ConfigError(f"stage2_min must be a number from 0 to 1, got {least!r}")
         self.least, self._label, self._name = least, label, str(model)
         self._fixed: BaseModelAdapter | None = None
-        self._current: CurrentModel | None = None
-        if (Path(model) / "model_manifest.json").is_file():
+        self._current: CurrentModel | PromotedModel | None = None
+        if self._name.startswith(IN_REGISTRY):
+            self._current = PromotedModel(self._name, trust_adapters=trust_adapters)
+        elif (Path(model) / "model_manifest.json").is_file():
             self._current = CurrentModel(model, trust_adapters=trust_adapters)
         else:
             self._fixed = open_model(model, trust_adapters=trust_adapters)

@@ -61,6 +61,16 @@ def state(request: Request) -> Response:
     return json_response(_state(request))
 
 
+def agreement(request: Request) -> Response:
+    """Answer ``GET /rate/agreement``: how far raters agree with one another, and each with earlier ratings."""
+    from cliplab.clips import rater_agreement
+
+    manager, _ = clips_of(studio_of(request))
+    found = rater_agreement(manager).to_json()
+    raters = [{**one, "rater": shown(one["rater"])} for one in found["raters"]]
+    return json_response({**found, "raters": raters})
+
+
 async def rate(request: Request) -> Response:
     """Answer ``POST /rate``: store one rating. The same client and sequence are stored once."""
     body = await json_body(request, ("clip", "stars", "rater", "client", "sequence"))
@@ -128,6 +138,7 @@ ROUTES = [
     Route("/rate", rate, methods=["POST"]),
     Route("/rate/next", following),
     Route("/rate/state", state),
+    Route("/rate/agreement", agreement),
     Route("/rate/train", train, methods=["POST"]),
     Route("/rate/clips/{clip:number}/media", media),
 ]

@@ -21,6 +21,7 @@ async function load() {
     showState(found);
     if (place < 0 && clips.length) show(0);
     else if (!fresh.length && !found.hidden) say("You have rated all other clips.");
+    api(`/rate/agreement`).then(showAgreement).catch(() => {}); // it is beside the clips, and waits for nothing
     if (found.hidden) say(`${found.hidden} clips are left out: their files are missing, or outside this folder.`, { bad: true });
   } catch (error) {
     say(`clips could not be loaded: ${error.message}`, { bad: true });
@@ -71,7 +72,7 @@ async function explain(clip) {
 function rate(stars) {
   const clip = clips[place];
   if (!clip) return say("Load clips first.", { bad: true });
-  given.push({ at: place, before: clip.stars ?? null });
+  given.push({ at: place, before: clip.stars ?? clip.own_stars }); // a clip that is shown again has stars already
   clip.stars = stars;
   keep("/rate", { clip: clip.id, created_at: clip.created_at, stars, rater: $("rater").value });
   say(`${clip.filename}: ${stars}, ${words[stars]}`);
@@ -117,6 +118,19 @@ function showState({ statistics, training }) {
   );
   $("train").disabled = training.training || missing > 0;
   if (training.training) setTimeout(async () => showState(await api("/rate/state")), 1000);
+}
+
+function showAgreement({ alpha, interval, clips: shared, raters }) {
+  const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(1)}`;
+  const lines = alpha === null ? [] : [`All raters: alpha ${alpha.toFixed(2)} (95% ${interval[0].toFixed(2)} to ${interval[1].toFixed(2)}, ${shared} clips)`];
+  for (const one of raters) {
+    const facts = [
+      one.above_others === null ? "" : `${signed(one.above_others)} stars beside others (${one.shared} clips)`,
+      one.again ? `${one.again_near} of ${one.again} repeated ratings within a star` : "",
+    ].filter(Boolean);
+    if (facts.length) lines.push(`${one.rater}: ${facts.join("; ")}`);
+  }
+  $("agreement").replaceChildren(...(lines.length ? lines : ["No clip has two ratings yet."]).map((line) => make("li", {}, line)));
 }
 
 async function train() {

@@ -347,6 +347,7 @@ def test_what_to_rate_next_teaches_pleases_and_tests(manager: ClipManager, tmp_p
     assert max(scores) == max(item.predicted or 0 for item in found if item.reason == "likely best")
     rated = {clip.id for clip in manager.list_clips(100, rated=True)}
     assert all((item.clip.id in rated) == (item.reason == "again") for item in found)
+    assert all(item.own_stars == (item.clip.rating if item.reason == "again" else None) for item in found)
     assert len(next_to_rate(manager, trainer, 20, rater="bob")) == 20, "nobody else's ratings count"
     with pytest.raises(AdapterError, match="limit"):
         next_to_rate(manager, trainer, 0)

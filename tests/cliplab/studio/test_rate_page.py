@@ -185,6 +185,43 @@ def test_rate_by_keys_in_a_browser(tmp_path: Path) -> None:
         page.close()
 
 
+def test_undo_of_a_clip_that_is_shown_again_keeps_its_earlier_stars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cliplab.clips.choosing._AGAIN", 1.0)
+    folder = tmp_path / "data"
+    fill(folder, clips=2)
+    with ClipManager(folder / "clips.db") as manager, running_studio(folder) as (address, _), browser() as opened:
+        for clip, stars in ((1, 4), (2, 2)):
+            manager.rate_clip(clip, stars)
+        page = opened.new_page(viewport={"width": 1280, "height": 720})
+        page.goto(f"{address}/rate")
+        page.wait_for_selector("#stage video")
+        assert page.locator('input[name="stars"]:checked').count() == 0, "the earlier stars would lead the rater"
+        page.keyboard.press("5")
+        until(lambda: manager.get_statistics()["ratings"] == 3)
+        page.keyboard.press("z")
+        until(lambda: manager.get_statistics()["ratings"] == 4)
+        assert {clip.id: clip.rating for clip in manager.list_clips()} == {1: 4, 2: 2}
+        page.close()
+
+
+def test_agreement_of_raters_over_http_and_on_the_page(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    fill(folder, clips=3)
+    with ClipManager(folder / "clips.db") as manager, running_studio(folder) as (address, _), browser() as opened:
+        for clip, ann, ben in ((1, 5, 4), (2, 3, 2), (3, 1, 1)):
+            manager.rate_clip(clip, ann, rater="ann")
+            manager.rate_clip(clip, ben, rater="ben")
+        page = opened.new_page(viewport={"width": 1280, "height": 720})
+        page.goto(f"{address}/rate")
+        until(lambda: "alpha 0." in str(page.locator("#agreement").text_content()))
+        said = page.locator("#agreement").locator("li").all_text_contents()
+        assert said[1].startswith("ann: +0.7 stars")
+        assert said[2].startswith("ben: −0.7 stars")
+        page.close()
+
+
 def test_the_gallery_filters_pages_and_gives_files(served: tuple[TestClient, Any, Path]) -> None:
     client, _, folder = served
     with ClipManager(folder / "clips.db") as manager:
