@@ -88,10 +88,12 @@ def find_ads(
         model: A saved model of frames or clips with a label for ads; None: evidence only, which is less sure.
         profile: "base", "sports", "show", "network", or a file with a "break_profile".
         output: Where the marks go: X.edl, .txt (Comskip), .json, .xml (Matroska), .ffmeta or .csv. Only a suffix, as
-            ".edl": beside each recording, under its name.
+            ".edl": beside each recording, under its name. Of several recordings, those that have their marks keep them,
+            so that a run that was ended goes on; a note says so.
         merge: Keep the marks that the output has, by one of the rules of ``marks.merge_marks``.
         cut: Where a copy of the one recording without its breaks goes; None: nothing is cut.
-        explain: Where a picture of the evidence goes: a file of a picture for one recording, a folder for several.
+        explain: Where a picture of the evidence goes: a file of a picture for one recording, a folder for several, in
+            which pictures that exist stay.
         label: Which of the model's labels means "ad"; None: its positive label.
         cues: A file of breaks that the broadcaster announces, as an HLS playlist, for one recording.
         audio_stream: Which sound stream is heard, from 0; None: FFmpeg's choice.
@@ -120,6 +122,7 @@ def find_ads(
     named = [videos] if isinstance(videos, str | Path) else list(videos)
     if follow:
         unfit = {"merge": merge, "cut": cut, "explain": explain, "cues": cues, "audio_stream": audio_stream}
+        unfit |= {"store": store, "repetition": repetition, "again": again or None}
         _refuse_with_follow(named, unfit)
         events = follow_ads(
             str(named[0]),
@@ -226,15 +229,20 @@ class _Outputs:
                 )
         self._require_apart()
         for path in self.paths:
-            if self.output is not None and self.merge is None:
-                require_new(self.marks(path), self.force)
+            # A run over several recordings resumes: what it has written stays (``stays``).
+            if self.output is not None:
+                require_new(self.marks(path), self.force or self.merge is not None or several)
             if self.explain is not None:
-                require_new(self.picture(path), self.force)
+                require_new(self.picture(path), self.force or several)
         require_new(self.cut, self.force)
         written = [self.marks(self.paths[0]) if self.output is not None else None, self.cut]
         for target in written:
             if target is not None and any(_same(target, path) for path in self.paths):
                 raise ConfigError(f"{target}: is the recording itself, which is never replaced. Use another output")
+
+    def stays(self, target: Path, merge: str | None = None) -> bool:
+        """Whether a result of one of several recordings exists and is kept: nothing is replaced unasked."""
+        return len(self.paths) > 1 and not self.force and merge is None and target.exists()
 
     def _require_apart(self) -> None:
         """Two recordings whose results would have one name, as those of a.mp4 and a.mkv, are refused."""
@@ -285,21 +293,25 @@ def _one(path: str, job: Job, outputs: _Outputs) -> Recording:
 
 def _write(found: Recording, outputs: _Outputs) -> Recording:
     written, notes = list[str](), list(found.notes)
-    if outputs.output is not None:
-        target = outputs.marks(found.path)
+    marks = None if outputs.output is None else outputs.marks(found.path)
+    if marks is not None and outputs.stays(marks, outputs.merge):
+        notes.append(f"{marks} already exists and was kept; use --force to replace it or --merge to join the marks")
+    elif marks is not None:
         notes += write_marks(
-            target,
+            marks,
             found.breaks,
             video=found.path,
             duration_seconds=found.duration_seconds,
             frame_rate=probe(found.path).fps,
             merge=outputs.merge,
         )
-        written.append(str(target))
-    if outputs.explain is not None:
+        written.append(str(marks))
+    picture = None if outputs.explain is None else outputs.picture(found.path)
+    if picture is not None and outputs.stays(picture):
+        notes.append(f"{picture} already exists and was kept; use --force to replace it")
+    elif picture is not None:
         from cliplab.detect.explain_breaks import draw_breaks
 
-        picture = outputs.picture(found.path)
         draw_breaks(found, picture)
         written.append(str(picture))
     if outputs.cut is not None:

@@ -253,10 +253,6 @@ class _Reporter:
         return events
 
 
-def _overlap(one: AdBreak, other: AdBreak) -> bool:
-    return min(one.end_seconds, other.end_seconds) > max(one.start_seconds, other.start_seconds)
-
-
 def _plain(one: AdBreak) -> dict[str, Any]:
     found = asdict(one)
     digits = {"start_seconds": 3, "end_seconds": 3, "confidence": 4}

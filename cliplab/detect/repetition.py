@@ -26,6 +26,10 @@ SOUND, PICTURE = 0, 1
 _STORED_EVERY = 4  # one of so many hashes of sound is looked up among; all of a recording are looked for
 _COMMON = 400  # a hash that is in more places is of no use
 _DISTANCE_SECONDS = 0.3  # places at one distance in time agree to this
+# Sound and picture agree at one distance as well as key frames of two showings meet, half of their spacing, within
+# these bounds. Always at the upper bound, talk that came again beside a shot that came again was claimed.
+_LEAST_SLACK_SECONDS, _MOST_SLACK_SECONDS = 0.5, 1.0
+_SPARE = 3.0  # slacks that sound counts before and after the key frames that agree
 _PAUSE_SECONDS = {SOUND: 3.0, PICTURE: 6.0}  # the longest pause between two agreements of one stretch
 _LEAST_AGREEMENTS = {SOUND: 6, PICTURE: 4}
 _LEAST_SECONDS = 4.0
@@ -57,6 +61,7 @@ class RepetitionIndex:
             StorageError: It cannot be opened, or is no such file.
         """
         self._path = path
+        self._slacks = dict[int, float]()  # by recording
         try:
             self._base = sqlite3.connect(str(path), timeout=30)
             self._base.executescript(_SCHEMA)
@@ -107,6 +112,7 @@ class RepetitionIndex:
         with self._base:
             found = self._base.execute("SELECT id FROM recording WHERE name = ?", (name,)).fetchone()
             if found is not None:
+                self._slacks.pop(found[0], None)
                 self._base.execute("DELETE FROM mark WHERE recording = ?", found)
                 self._base.execute("DELETE FROM sought WHERE recording = ?", found)
                 self._base.execute("DELETE FROM recording WHERE id = ?", found)
@@ -134,17 +140,30 @@ class RepetitionIndex:
             return np.full(len(row), np.nan, np.float32)
         with_sound = {each for (each,) in self._base.execute("SELECT id FROM recording WHERE sound > 0")}
         with_pictures = {each for (each,) in self._base.execute("SELECT id FROM recording WHERE pictures > 0")}
-        heard = self._stretches(place, SOUND)
+        own, heard = self._slack(place), self._stretches(place, SOUND)
         seen = self._stretches(place, PICTURE)
         for start, end, other, distance in heard:
             if not pictures or other not in with_pictures:
                 _fill(row, start, end)
-            for low, high, _, _ in [each for each in seen if each[2] == other and abs(each[3] - distance) < 1.0]:
-                _fill(row, max(start, low - 3.0), min(end, high + 3.0))
+            for low, high, found_in, apart in seen:
+                slack = max(own, self._slack(other)) if found_in == other else 0.0
+                if abs(apart - distance) < slack:
+                    _fill(row, max(start, low - _SPARE * slack), min(end, high + _SPARE * slack))
         for start, end, other, _ in seen:
             if not sound or other not in with_sound:
                 _fill(row, start, end)
         return row
+
+    def _slack(self, place: int) -> float:
+        """How far from the distance of the sound a recording's pictures may agree: half the spacing of key frames."""
+        if place not in self._slacks:
+            row = self._base.execute(
+                "SELECT times FROM sought WHERE recording = ? AND kind = ?", (place, PICTURE)
+            ).fetchone()
+            times = np.unique(np.frombuffer(row[0] if row else b"", "<f4"))
+            spacing = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+            self._slacks[place] = min(max(spacing / 2, _LEAST_SLACK_SECONDS), _MOST_SLACK_SECONDS)
+        return self._slacks[place]
 
     def _stretches(self, place: int, kind: int) -> list[tuple[float, float, int, float]]:
         """(start, end, other recording, distance) of stretches that agree with another place."""

@@ -369,8 +369,9 @@ RUNS: list[Refusal] = [
     (lambda v, f: find_ads(v[:2], follow=True), ConfigError, "follow takes one recording, got 2"),
     *(
         (lambda v, f, name=name: find_ads(v[:1], follow=True, **{name: 0}), ConfigError, f"{name} is only for complete")
-        for name in ("merge", "cut", "explain", "cues", "audio_stream")
+        for name in ("merge", "cut", "explain", "cues", "audio_stream", "store", "repetition")
     ),
+    (lambda v, f: find_ads(v[:1], follow=True, again=True), ConfigError, "again is only for complete"),
     (lambda v, f: list(follow_ads("a.ts", delay_seconds=4.9)), ConfigError, "delay must be seconds of at least 5"),
     (lambda v, f: list(follow_ads("a.ts", delay_seconds=math.inf)), ConfigError, "delay"),
     (lambda v, f: make_judge(prompt_model="m"), ConfigError, "needs a prompt"),

@@ -109,7 +109,8 @@ BOTH = [
     ({"sound": 0.0, "pictures": 0.0}, [(20, 40)]),
     ({"sound": 0.0}, []),  # the other's pictures are others
     ({"pictures": 0.0}, []),
-    ({"sound": 0.0, "pictures": 0.9}, [(20, 40)]),
+    ({"sound": 0.0, "pictures": 0.4}, [(20, 40)]),
+    ({"sound": 0.0, "pictures": 0.6}, []),
     ({"sound": 0.0, "pictures": 1.1}, []),  # at another distance in time
 ]
 
@@ -133,7 +134,19 @@ def test_both_count_where_they_agree_with_some_seconds_to_spare(index: Repetitio
     heard, looks = np.arange(len(times), dtype=np.uint32), 1000 + np.arange(len(times), dtype=np.uint32)
     part = slice(20, 61)  # pictures agree from 10 to 30 s of the stretch, sound in all of it
     other = seen((np.repeat(60 + times, 4), np.repeat(heard, 4)), (60 + times[part], looks[part]))
-    assert shown(index, seen((20 + times, heard), (20 + times, looks)), other) == [(27, 53)]
+    assert shown(index, seen((20 + times, heard), (20 + times, looks)), other) == [(28, 52)]
+
+
+@pytest.mark.parametrize(("late", "expected"), [(0.9, [(20, 40)]), (1.1, [])])
+def test_key_frames_that_are_far_apart_meet_less_closely(
+    late: float, expected: list[tuple[int, int]], index: RepetitionIndex
+) -> None:
+    """Key frames each 2 s: those of the other showing lie up to 1 s beside these."""
+    times, looks = np.arange(0, 20.5, 0.5), 1000 + np.arange(11, dtype=np.uint32)
+    heard = np.arange(len(times), dtype=np.uint32)
+    one = seen((20 + times, heard), (20 + times[::4], looks))
+    other = seen((np.repeat(60 + times, 4), np.repeat(heard, 4)), (60 + times[::4] + late, looks))
+    assert shown(index, one, other) == expected
 
 
 def test_a_recording_without_sound_is_compared_by_its_pictures(index: RepetitionIndex) -> None:
