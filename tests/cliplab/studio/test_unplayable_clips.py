@@ -25,7 +25,6 @@ def page(tmp_path: Path) -> Any:
         yield page
 
 
-
 def space(page: Any, expected: str) -> None:
     page.keyboard.press("Space")
     until(lambda: page.inner_text("#said").startswith(expected), what=expected)
