@@ -137,6 +137,6 @@ def why_empty(store: LabelStore, kind: str) -> str:
         "sure": "Every item that the model scored has a label.",
         "disagree": "No two annotators disagree. Choose on the Annotators page how many items two people label.",
         "model": "The model agrees with every label.",
-        "mislabels": "No label looks wrong. Press Retrain now to check again.",
+        "mislabels": "No label is known to look wrong. Press Retrain now to check.",
         "flagged": "Nobody flagged an item. Press F to flag one.",
     }[kind]

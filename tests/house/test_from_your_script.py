@@ -73,6 +73,24 @@ def test_none_of_their_commands_and_options_is_missing(number):
     assert not missing
 
 
+def figures(text: str) -> set[str]:
+    """The numbers with a unit in a text, without the signs and spaces that are written in several ways."""
+    units = r"(?:%|ms|MB|GB|hours|days|min|videos/s)"
+    found = re.findall(rf"(?<![\w.])(\d[\d.,]*(?:-\d[\d.,]*)?\+?) ?({units})(?![a-df-z])", text)
+    return {number.rstrip("+") + unit for number, unit in found}
+
+
+@pytest.mark.skipif(not SEEDS.is_dir(), reason="needs the documents beside the checkout, in ../shared/seeds")
+@pytest.mark.parametrize("number", range(len(DOCUMENTS)))
+def test_none_of_their_figures_is_missing(number):
+    (document,) = SEEDS.glob(f"{DOCUMENTS[number]}_*.txt")
+    parts = document.read_text(encoding="utf-8").split("```")
+    printed = [index % 2 == 1 and part.startswith("\n") for index, part in enumerate(parts)]  # output and diagrams
+    prose = "".join(part for part, left_out in zip(parts, printed, strict=True) if not left_out)
+    told = " ".join(f"{row[0]} {row[2]}" for row in pipelines()[number]["rows"])
+    assert sorted(figures(prose) - figures(told)) == []
+
+
 def test_the_words_of_other_pipelines_lead_to_commands_and_arguments_that_exist():
     for begin in COMMANDS.values():
         assert any(f"cliplab {' '.join(begin)} ".startswith(f"{name} ") for name in PROGRAM if name != "cliplab")

@@ -154,7 +154,11 @@ function press(code, event) {
 /** Label the item on screen, or all that are selected, and go on to the next. code 0 removes the label. */
 function label(code, event) {
   if (!items.length) return;
-  const changed = new Map(chosenPlaces().map((place) => [place, code]));
+  const places = chosenPlaces(), changed = new Map(places.map((place) => [place, code]));
+  if (!code && places.every((place) => !items.labels[place])) {
+    say(`no label to remove: ${places.length > 1 ? `${places.length.toLocaleString("en")} items` : nameOf(places[0])}`);
+    return;
+  }
   if (give(changed, code ? codes.words(code) : "label removed", () => label(code), event) && code) state.last = code;
 }
 

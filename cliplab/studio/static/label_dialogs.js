@@ -30,7 +30,7 @@ export function askName(after) {
 export function askNote(known, keep) {
   const dialog = at("note-dialog"), field = at("note-text");
   field.value = "";
-  // The dialog is open before the answer, so that no letter of the note is taken for a key of the page.
+  // known: a promise of the note as it was. The dialog is open before the answer, so that no letter of the note is taken for a key of the page.
   known.then((text) => {
     if (text && dialog.open) field.value = field.value ? `${text}\n${field.value}` : text;
   });

@@ -236,7 +236,7 @@ function note() {
     askName(note);
     return;
   }
-  askNote(row.notes[who] ?? "", (text) => {
+  askNote(Promise.resolve(row.notes[who] ?? ""), (text) => {
     outbox.put(who, row.id, "note", { text });
     row.notes[who] = text;
     drawFacts(row);

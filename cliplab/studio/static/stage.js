@@ -79,6 +79,10 @@ export class Stage {
 
   /** A clip or a short video plays at once, muted and in a loop; with reduced motion it waits for Space. */
   player(id, row, entry) {
+    if (entry.unplayable) {
+      this.slides(id, row, entry);
+      return entry.node;
+    }
     if (entry.player) {
       this.play(entry.player, row);
       return entry.player;
@@ -92,7 +96,10 @@ export class Stage {
       if (row.end_seconds !== null && player.currentTime >= row.end_seconds) player.currentTime = start;
     });
     // A format that the browser cannot play: the server's frames in turn say as much.
-    player.addEventListener("error", () => this.slides(id, row, entry));
+    player.addEventListener("error", () => {
+      entry.unplayable = true;
+      this.slides(id, row, entry);
+    });
     entry.player = player;
     this.play(player, row);
     return player;
@@ -104,7 +111,7 @@ export class Stage {
 
   toggle() {
     const player = this.place.querySelector("video");
-    if (!player) return null;
+    if (!player) return this.slideshow?.id === this.current ? this.slideshow.toggle() : null;
     if (player.paused) player.play().catch(() => null);
     else player.pause();
     return player.paused ? "paused" : "playing";
@@ -114,19 +121,26 @@ export class Stage {
     if (this.current !== id) return;
     this.place.replaceChildren(entry.node);
     const start = row.start_seconds ?? 0, length = (row.end_seconds ?? start + 8) - start;
-    let step = 0;
+    let step = 0, timer, paused = this.calm.matches;
     const next = () => {
-      if (this.current !== id || this.calm.matches) return;
+      if (this.current !== id || this.slideshow !== show || paused) return;
       step = (step + 1) % 8;
       const node = new Image();
       node.alt = row.name;
       node.src = `/items/${id}/frame?h=${this.height}&t=${(start + (length * step) / 8).toFixed(3)}`;
       node.decode().then(() => {
-        if (this.current !== id) return;
+        if (this.current !== id || this.slideshow !== show || paused) return;
         this.place.replaceChildren(node);
-        setTimeout(next, 400);
+        timer = setTimeout(next, 400);
       }, () => null);
     };
-    setTimeout(next, 400);
+    const show = { id, toggle: () => {
+      paused = !paused;
+      clearTimeout(timer);
+      if (!paused) next();
+      return paused ? "paused" : "playing, eight pictures in turn: the browser cannot play this format";
+    } };
+    this.slideshow = show;
+    timer = setTimeout(next, 400);
   }
 }

@@ -142,6 +142,20 @@ def test_review_by_keys(page, found):
     until(lambda: store.item(order[2]).flagged)
 
 
+def test_a_note_is_kept_and_offered_again(page, client, found):
+    _, studio = found
+    number = studio.store.queue(QUEUE)[2]
+    page.keyboard.press("m")
+    page.keyboard.type("blurred")  # b is a class's key, and goes into the note
+    page.keyboard.press("Control+Enter")
+    until(lambda: shown(page, "said").startswith("note kept"))
+    until(lambda: client.get(f"/review/items/{number}").json()["notes"] == {"ann": "blurred"})
+    assert studio.store.item(number).labels == {}
+    page.keyboard.press("m")
+    until(lambda: page.input_value("#note-text") == "blurred")
+    page.keyboard.press("Escape")
+
+
 def test_hostile_names_are_text(page, client, found):
     _, studio = found
     number = next(item.id for item in studio.store.items(limit=50) if item.path == HOSTILE)
