@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+
+# What people write between the words of a label: spaces, low lines, hyphens and dashes.
+_BETWEEN_WORDS = re.compile(r"[\s_\-\u2010-\u2015\u2212]+")
 
 
 @lru_cache(maxsize=4096)
@@ -66,6 +70,36 @@ def one_spelling(
             shown = ", ".join(f"{label!a} ({counts[label]} clips)" for label in differing)
             warnings.append(f"one class is spelled in several ways: {shown}. All are read as {best!r}.")
     return kept, warnings
+
+
+def spelled_apart(counts: Mapping[str, int], wanted: Sequence[str] | None) -> list[str]:
+    """A warning for each set of classes that differ only in what is between their words: "ski jump" and "ski_jump".
+
+    They stay classes of their own, since they may be meant so: "10-1" is not "101".
+
+    Args:
+        counts: Clips by class.
+        wanted: Classes that the caller lists, and so knows; None: none.
+    """
+    by_key: dict[str, list[str]] = {}
+    for label in counts:
+        by_key.setdefault(_words_key(label), []).append(label)
+    warnings = []
+    for labels in by_key.values():
+        if len(labels) < 2 or set(labels) <= set(wanted or ()):
+            continue
+        shown = ", ".join(f"{label!a} ({counts[label]} clips)" for label in labels)
+        warnings.append(
+            f"classes differ only in spaces, '_' or '-': {shown}. They are read as {len(labels)} classes. If they are "
+            "one class, give all of its clips the same spelling."
+        )
+    return warnings
+
+
+def _words_key(label: str) -> str:
+    """The words of a label, written together where no digits meet."""
+    joined = _BETWEEN_WORDS.sub(" ", spelling_key(label)).strip()
+    return re.sub(r"(?<!\d) | (?!\d)", "", joined)
 
 
 def _of_several(label: str, asked: Sequence[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from adapters.data.examples import Dataset, Example, PreparedFrames, Split
 from adapters.data.footage import footage_of
 from adapters.data.frame_folders import frames_of_folder
 from adapters.data.frame_times import FrameTimes
-from adapters.data.label_spellings import clean_label, one_spelling
+from adapters.data.label_spellings import clean_label, one_spelling, spelled_apart
 from adapters.data.row_keys import RowValues, read_row
 from adapters.data.split_names import all_splits, normal_split
 from adapters.data.time_values import TimeRange
@@ -106,6 +107,8 @@ def _grouped(
         item.regrouped(group, tuple(dict.fromkeys(kept[name] for name in item.labels)))
         for item, group in zip(examples, video_groups(examples, explicit), strict=True)
     )
+    counts = Counter(label for item in grouped for label in item.labels)
+    warnings += spelled_apart({label: counts[label] for label in order}, labels)
     notes = tuple(f"{reader.root}: {sentence}" for sentence in warnings) + tuple(reader.left_out)
     for note in notes:
         _log.warning("%s", note)

@@ -15,7 +15,7 @@ from typing import Any
 
 from adapters.data import Dataset, Example, write_dataset
 from adapters.errors import ConfigError, DatasetError, MissingExtraError, StorageError
-from adapters.system import atomic_file, read_regular_text, storage_error
+from adapters.system import atomic_file, check_regular_file, read_regular_text, storage_error
 from cliplab.outputs import require_new
 
 RECORD = "from_database.json"
@@ -174,8 +174,12 @@ def _read(database: str | Path, query: str) -> list[Mapping[str, Any]]:
     elif "://" in text:
         raise ConfigError(f"{text.partition('://')[0]}://... is not supported. Give a SQLite file, or postgresql://...")
     else:
-        if not Path(text).is_file():
-            raise StorageError(f"{text}: there is no such file. Give the path of the database")
+        try:
+            check_regular_file(text, StorageError)
+        except FileNotFoundError:
+            raise StorageError(f"{text}: there is no such file. Give the path of the database") from None
+        except (OSError, ValueError) as error:  # the latter of a name that no file can have
+            raise StorageError(f"{text!a}: cannot be opened ({error}). Give the path of the database") from None
         url = sa.make_url("sqlite://")
         options = {"creator": lambda: _read_only(Path(text))}
     try:
@@ -234,7 +238,8 @@ def _examples(
             continue
         path = Path(os.path.abspath(base / str(row[where] or "")))
         if path in seen or not os.path.isfile(path):  # False of a name that no file can have, too
-            problems.append(f"{row[where]!r:.200}: {'occurs twice' if path in seen else 'there is no such file'}")
+            there = "is a folder, FIFO or device" if os.path.exists(path) else "there is no such file"
+            problems.append(f"{row[where]!r:.200}: {'occurs twice' if path in seen else there}")
             continue
         seen.add(path)
         label = names[fits.index(True)]

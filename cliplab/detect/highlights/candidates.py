@@ -150,12 +150,15 @@ def read_report(path: str | Path) -> HighlightReport:
         raise DatasetError(f'{path}: "source" must name the video that the candidates are of')
     if value.get("version", VERSION) != VERSION:
         raise DatasetError(f"{path}: has version {value['version']!r:.20}; this cliplab reads {VERSION}")
+    notes = value.get("notes") or []
+    if not isinstance(notes, list):
+        raise DatasetError(f"{path}: notes must be a list of sentences, got {notes!r:.40}")
     rows = [_candidate(path, number, row) for number, row in enumerate(value["candidates"], 1)]
     return HighlightReport(
         value["source"],
         _number(path, "duration_seconds", value.get("duration_seconds", 0.0)),
         tuple(sorted(rows, key=lambda one: one.start)),
-        tuple(map(str, value.get("notes") or ())),
+        tuple(map(str, notes)),
         _text(value.get("model")),
         _text(value.get("rating_model")),
         _text(value.get("fingerprint")),

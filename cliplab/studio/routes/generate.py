@@ -97,7 +97,7 @@ def _analyze(studio: Studio, body: Mapping[str, Any]) -> Response:
 def report(request: Request) -> Response:
     """Answer ``GET /generate/reports/ID``: the candidates, the length, notes, and the waveform where there is one."""
     path = _known_report(request)
-    found = _read(path)
+    found = _read_report(path)
     local = not is_address(found["source"])
     answer = {
         "source": shown(Path(found["source"]).name if local else found["source"]),
@@ -115,7 +115,7 @@ def report(request: Request) -> Response:
 
 def media(request: Request) -> Response:
     """Answer ``GET /generate/reports/ID/media``: the source, in ranges, if it lies below the studio's folder."""
-    source = _read(_known_report(request))["source"]
+    source = _read_report(_known_report(request))["source"]
     if is_address(source):
         raise RequestError(404, "the source is a stream; its clips can be played once they are written")
     path = _file(studio_of(request), source)
@@ -133,7 +133,7 @@ async def generate(request: Request) -> Response:
 
 def _generate(studio: Studio, body: Mapping[str, Any]) -> Response:
     path = _require_report(studio, body["report"])
-    found = _read(path)
+    found = _read_report(path)
     rows = body["clips"]
     if not isinstance(rows, list) or not 0 < len(rows) <= _MOST_CLIPS:
         raise RequestError(400, f"choose 1 to {_MOST_CLIPS} highlights")
@@ -204,14 +204,28 @@ def _require_report(studio: Studio, report: Any) -> Path:
     return path
 
 
+def _read_report(path: Path) -> dict[str, Any]:
+    """The analysis that was stored, checked: a disk may damage it."""
+    from cliplab.detect import read_report
+
+    try:
+        return read_report(path).to_json()
+    except (AdapterError, OSError):
+        raise _unreadable() from None
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         found = parse_json(read_regular_bytes(path, _MOST_BYTES, AdapterError))
         if isinstance(found, dict):
             return found
-    except (AdapterError, ValueError):
+    except (AdapterError, OSError, ValueError):
         pass
-    raise RequestError(404, "the stored analysis cannot be read. Analyze the stream again")
+    raise _unreadable()
+
+
+def _unreadable() -> RequestError:
+    return RequestError(404, "the stored analysis cannot be read. Analyze the stream again")
 
 
 def _child(job: Job, function: str, arguments: dict[str, Any]) -> dict[str, Any] | None:

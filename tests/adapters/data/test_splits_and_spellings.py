@@ -128,8 +128,37 @@ def test_spellings_of_one_label_are_one_class_with_a_warning(
 def test_labels_that_differ_in_more_than_capitals_stay_apart(tmp_path: Path) -> None:
     rows = [{"path": f"{n}.mp4", "label": label} for n, label in enumerate(("a b", "a_b", "ab", "á b"))]
     dataset = read_dataset(lines(tmp_path / "d.jsonl", *rows))
-    assert len(dataset.labels) == 4
-    assert dataset.notes == ()
+    assert dataset.labels == ("a b", "a_b", "ab", "á b")
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ("Ski Jump", "ski_jump", "ski-jump"),
+        ("SkiJump", "ski jump"),
+        ("ski\u2013jump", "ski  jump"),
+        ("_ollie", "ollie"),
+    ],
+)
+def test_classes_that_differ_only_between_their_words_are_named_and_stay_apart(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, labels: tuple[str, ...]
+) -> None:
+    rows = [{"path": f"{n}.mp4", "label": label} for n, label in enumerate((*labels, *labels[:1], "other"))]
+    path = lines(tmp_path / "d.jsonl", *rows)
+    dataset = read_dataset(path)
+    assert dataset.labels == (*labels, "other")
+    (note,) = dataset.notes
+    assert f"{labels[0]!a} (2 clips), {labels[1]!a} (1 clips)" in note
+    assert f"{len(labels)} classes" in note
+    assert "other" not in note
+    assert note in caplog.text
+    assert read_dataset(path, labels=(*labels, "other")).notes == (), "the caller lists them, and so knows"
+
+
+@pytest.mark.parametrize("labels", [("10-1", "101"), ("live 1", "live 11"), ("u-turn", "left turn"), ("a+b", "a b")])
+def test_classes_that_differ_in_more_have_no_warning(tmp_path: Path, labels: tuple[str, str]) -> None:
+    rows = [{"path": f"{n}.mp4", "label": label} for n, label in enumerate(labels)]
+    assert read_dataset(lines(tmp_path / "d.jsonl", *rows)).notes == ()
 
 
 def test_the_callers_spelling_is_kept(tmp_path: Path) -> None:

@@ -59,6 +59,15 @@ def client(registry: tuple[Path, Fleet], at_that_time: float, tmp_path: Path) ->
         yield TestClient(make_app(studio), base_url="http://127.0.0.1:8080")
 
 
+def test_without_a_registry_the_page_says_how_and_its_upper_part_is_not_found(tmp_path: Path) -> None:
+    with open_studio(StudioOptions(tmp_path, registry=tmp_path / "none")) as studio:
+        opened = TestClient(make_app(studio), base_url="http://127.0.0.1:8080")
+        assert "registry init" in opened.get("/fleet").text
+        answer = opened.get("/fleet/state")
+        assert answer.status_code == 404, answer.text
+        assert "registry init" in answer.text
+
+
 def test_devices_rollout_and_history(client: TestClient) -> None:
     page = client.get("/fleet").text
     assert "<strong>220</strong> devices" in page

@@ -168,6 +168,32 @@ def test_reports_of_others_are_not_read(client: TestClient, folder: Path) -> Non
         assert client.post(path, json=body, headers={"X-CSRF-Token": "other"}).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [
+        {},
+        {"source": 5, "candidates": [], "notes": [], "duration_seconds": 1},
+        {"source": "day.mp4", "candidates": {}, "notes": [], "duration_seconds": 1},
+        {"source": "day.mp4", "candidates": [], "notes": 3, "duration_seconds": 1},
+        {"source": "day.mp4", "candidates": [], "notes": [], "duration_seconds": "long"},
+        {"source": "day.mp4", "candidates": [{"start": 2}], "notes": [], "duration_seconds": 1},
+        None,
+    ],
+)
+def test_a_stored_analysis_that_the_disk_damaged_is_named_so(client: TestClient, folder: Path, stored: Any) -> None:
+    path = folder / ".studio" / "highlights" / ("b" * 16 + ".json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if stored is None:
+        os.mkfifo(path)
+    else:
+        path.write_text(json.dumps(stored))
+    chosen = {"report": "b" * 16, "clips": [{"number": 0, "start": 0.0, "end": 1.0}]}
+    reports = f"/generate/reports/{'b' * 16}"
+    for answer in (client.get(reports), client.get(f"{reports}/media"), client.post("/generate/clips", json=chosen)):
+        assert answer.status_code == 404, answer.text
+        assert "Analyze the stream again" in answer.text
+
+
 def test_generate_by_keys_in_a_browser(folder: Path) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="pip install axe-playwright-python")
     with running_studio(folder) as (address, _), browser() as opened:
