@@ -181,7 +181,8 @@ MODULES = {
     **_together(
         "cliplab/rollout/device", "connection downloading refusals", "device_attacks", "device_hostile_servers"
     ),
-    **_together("cliplab/clips", "choosing consensus feature_table learners ranking rating_training", "ratings"),
+    **_together("cliplab/clips", "choosing consensus learners ranking rating_training", "ratings"),
+    **_together("cliplab/clips", "feature_table", "feature_tables", "ratings"),
     **_together("cliplab/clips", "listing manager rating_rows ratings triggers", "clips_bounds", "manager"),
     **_together("cliplab/clips", "clip_reader clip_rows tag_rows", "manager"),
     **_together("cliplab/clips", "rating_files records", "clips_bounds", "rating_files"),
