@@ -47,8 +47,8 @@ def test_thresholds_are_of_labels_that_there_are() -> None:
 
 @pytest.mark.parametrize(("classes", "lines"), [(10, 10), (11, 11)])
 def test_ten_thresholds_are_named_and_more_are_counted(classes: int, lines: int) -> None:
-    figures = {name: 0.5 for name in ("f1", "precision", "recall")}
-    entry = {**figures, "intervals": dict.fromkeys(figures, [0.25, 0.75]), "threshold": 0.5, "held_out": True,
+    figures = dict.fromkeys(("f1", "precision", "recall"), 0.5)
+    entry = {**figures, "intervals": {name: [0.25, 0.75] for name in figures}, "threshold": 0.5, "held_out": True,
              "support": 2, "groups": 2, "reached": True, "value": 0.5}  # fmt: skip
     notes = threshold_notes(
         {"optimize": "f1", "clips": 9, "groups": 3, "classes": {f"c{number}": entry for number in range(classes)}}

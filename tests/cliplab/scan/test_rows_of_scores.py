@@ -12,6 +12,7 @@ import pytest
 from cliplab.scan.score_rows import COLUMNS, crc_of, pack, remove_damaged, unpack
 
 SPANS = np.array([[0.0, 1.5], [1.5, 3.0]])
+TIMES = SPANS.tobytes()
 
 
 @pytest.mark.parametrize(("classes", "size", "error"), [(1, 4, 0.0), (16, 4, 0.0), (17, 2, 5e-4), (600, 2, 5e-4)])
@@ -38,7 +39,7 @@ def test_rows_whose_content_is_not_what_was_stored_are_removed() -> None:
     good = pack(np.array([[0.25], [0.5]], np.float32))
     endless = pack(np.array([[0.25], [np.inf]], np.float32))
 
-    def row(number: int, scores: Any = good, spans: Any = SPANS.tobytes(), error: Any = None, **more: Any) -> None:
+    def row(number: int, scores: Any = good, spans: Any = TIMES, error: Any = None, **more: Any) -> None:
         classes = None if scores is None else 1
         values = (b"%03d" % number, 1, 3.0, classes, spans, scores, error, more.get("warnings", json.dumps([])))
         crc = crc_of(values) if more.get("crc", True) is True else more["crc"]
