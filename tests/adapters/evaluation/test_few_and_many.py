@@ -21,6 +21,9 @@ def test_a_break_is_paired_once_and_with_the_one_that_agrees_best() -> None:
     assert match_breaks([half, most], [whole]) == [(1, 0)]
     assert match_breaks([whole, whole], [whole]) == [(0, 0)], "of equal ones the first"
     assert match_breaks([whole], [whole, whole]) == [(0, 0)]
+    apart = (20.0, 30.0)
+    assert match_breaks([whole, apart], [half, apart]) == [(0, 0), (1, 1)], "in the order of those found"
+    assert match_breaks([apart, whole], [whole, apart]) == [(0, 1), (1, 0)]
     assert match_breaks([(0.0, 5.0)], [whole]) == [(0, 0)], "half of it is enough"
     assert match_breaks([(0.0, 4.9)], [whole]) == []
     assert match_breaks([(0.0, 4.9)], [whole], 0.4) == [(0, 0)]
