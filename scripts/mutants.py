@@ -144,6 +144,7 @@ MODULES = {
         *("adapters/models/test_members_share.py", "adapters/models/test_ensemble_edges.py"),
         "adapters/models/test_ensemble.py",
     ),
+    **_together("adapters/system", "safetensors_format", "safetensors_format"),
     **_together("adapters/litert", "graph_order", "graph_order"),
     "adapters/models/tflite_classifier/adoption.py": ("adapters/models/test_adoption_choices.py",),
     "adapters/models/prompt_pair/tokenizing.py": ("adapters/models/test_prompt_pair.py",),
