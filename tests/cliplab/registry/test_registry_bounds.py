@@ -362,3 +362,10 @@ def test_an_event_that_was_changed_or_removed_is_found(place: Path, tmp_path: Pa
         connection.commit()
     with open_registry(tmp_path / "r") as registry, pytest.raises(StorageError, match=f"event {event} was changed"):
         registry.check()
+
+
+def test_a_new_registry_says_where_it_is(tmp_path: Path) -> None:
+    shown = registry_init(tmp_path / "r", keys=False).to_json()
+    assert shown["folder"] == str(tmp_path / "r")
+    assert (shown["keys"], shown["published"]) == (None, None)
+    assert shown["settings"]["database"] == "registry.db"
