@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,7 +44,7 @@ def test_each_thing_that_observations_follow_from_has_a_place_of_its_own(
         with monkeypatch.context() as patch:
             patch.setattr(recordings, name, value)
             places.append(_Stored(path, job).file)
-    find: Callable[[str], object] = recordings.find_spec
+    find: Callable[[str], object] = importlib.util.find_spec
     for known in (None, object()):  # with and without the package that hears speech
         with monkeypatch.context() as patch:
             patch.setattr(recordings, "find_spec", lambda name, known=known: known if "vad" in name else find(name))

@@ -25,7 +25,7 @@ def test_scores_come_back_as_exact_as_they_were_kept(classes: int, size: int, er
     assert found.scores is not None
     assert found.scores.dtype == np.float32
     np.testing.assert_allclose(found.scores, scores, atol=error)
-    np.testing.assert_array_equal(found.spans, SPANS)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(found.spans, SPANS)
 
 
 def test_a_video_without_scores_has_its_reason() -> None:
