@@ -130,8 +130,8 @@ MODULES = {
     "adapters/evaluation/ranking.py": ("adapters/evaluation/test_ranking.py",),
     "adapters/evaluation/report.py": EVALUATION_TESTS,
     **_together("adapters/evaluation", "intervals", "intervals", "honest_figures"),
-    **_together("adapters/evaluation", "thresholds", "thresholds"),
-    **_together("adapters/evaluation", "break_metrics", "break_metrics"),
+    **_together("adapters/evaluation", "thresholds", "thresholds", "few_and_many"),
+    **_together("adapters/evaluation", "break_metrics", "break_metrics", "few_and_many"),
     "adapters/training/head.py": (
         *("adapters/training/test_head.py", "adapters/models/test_network.py", "adapters/training/test_fitting.py"),
     ),
@@ -144,6 +144,7 @@ MODULES = {
         *("adapters/models/test_members_share.py", "adapters/models/test_ensemble_edges.py"),
         "adapters/models/test_ensemble.py",
     ),
+    **_together("adapters/system", "safetensors_format", "safetensors_format"),
     **_together("adapters/litert", "graph_order", "graph_order"),
     "adapters/models/tflite_classifier/adoption.py": ("adapters/models/test_adoption_choices.py",),
     "adapters/models/prompt_pair/tokenizing.py": ("adapters/models/test_prompt_pair.py",),
@@ -161,7 +162,7 @@ MODULES = {
     "adapters/inference/stream_ticks.py": ("movinet_adapter/test_movinet_ticks.py",),
     **_together("cliplab/library", "storage storage_cache block_reader", "storage_blocks"),
     "cliplab/library/settle.py": ("cliplab/scan/test_scan_known.py",),
-    "cliplab/scan/score_rows.py": STORE_TESTS,
+    "cliplab/scan/score_rows.py": ("cliplab/scan/test_rows_of_scores.py", *STORE_TESTS),
     "cliplab/scan/store.py": STORE_TESTS,
     "cliplab/scan/store_file.py": STORE_TESTS,
     "cliplab/scan/store_schema.py": STORE_TESTS,
@@ -181,7 +182,8 @@ MODULES = {
     **_together(
         "cliplab/rollout/device", "connection downloading refusals", "device_attacks", "device_hostile_servers"
     ),
-    **_together("cliplab/clips", "choosing consensus feature_table learners ranking rating_training", "ratings"),
+    **_together("cliplab/clips", "choosing consensus learners ranking rating_training", "ratings"),
+    **_together("cliplab/clips", "feature_table", "feature_tables", "ratings"),
     **_together("cliplab/clips", "listing manager rating_rows ratings triggers", "clips_bounds", "manager"),
     **_together("cliplab/clips", "clip_reader clip_rows tag_rows", "manager"),
     **_together("cliplab/clips", "rating_files records", "clips_bounds", "rating_files"),

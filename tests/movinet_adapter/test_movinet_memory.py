@@ -65,3 +65,26 @@ def test_a_network_without_pools_has_no_memory_to_keep() -> None:
     for _ in range(9):
         window.before_step(states)
     assert (states["a_stream_buffer"] == 1).all()
+
+
+def test_a_stream_that_restarts_forgets_all_frames_before() -> None:
+    states = {"a_frame_count": np.zeros(1, np.float32), "a_pool_buffer": np.zeros(2, np.float32)}
+    window = PoolWindow(3, {name: value.shape for name, value in states.items()})
+
+    def sums(values: list[float]) -> list[float]:
+        for value in states.values():
+            value[:] = 0
+        found = []
+        for value in values:
+            window.before_step(states)
+            states["a_pool_buffer"] += value
+            states["a_frame_count"] += 1
+            found.append(float(states["a_pool_buffer"][0]))
+            assert states["a_frame_count"][0] == min(len(found), 3)
+        return found
+
+    first = sums([1.0, 2.0, 4.0, 8.0, 16.0, 32.0])
+    assert first == [1.0, 3.0, 7.0, 14.0, 28.0, 56.0]
+    for length in (1, 2, 4, 5):
+        window.reset()
+        assert sums([1.0, 2.0, 4.0, 8.0, 16.0][:length]) == first[:length]

@@ -323,3 +323,13 @@ def test_a_damaged_stream_gives_what_is_left_of_it(tmp_path: Path) -> None:
     data[at : at + 8] = b"\xff" * 8
     path.write_bytes(bytes(data))
     assert ("ad", 22, 27) in times(read_intervals(path))
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["Cutlist: 0-50,200-100\n", "totalframecount: 900\nframenum: 200\tmarktype: 4\nframenum: 100\tmarktype: 5\n"],
+)
+def test_marks_of_mythtv_that_run_backwards_are_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(content)
+    with pytest.raises(DatasetError, match="ends at frame 100, before it starts at frame 200"):
+        read_intervals(tmp_path / "a.txt", format="mythtv", frame_rate=25)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from adapters.data import Dataset, Example, read_dataset, summarize_dataset
-from adapters.data.rows import relative_path
+from adapters.data.rows import make_dataset, relative_path
 from adapters.errors import DatasetError
 
 
@@ -44,3 +45,21 @@ def test_clips_of_several_labels_count_under_each(tmp_path: Path) -> None:
 )
 def test_a_path_is_relative_only_below_the_folder(path: str, folder: str, wanted: str) -> None:
     assert relative_path(Path(path), Path(folder)) == wanted
+
+
+def test_a_file_of_too_many_clips_is_refused_before_it_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.data.rows.MAX_CLIPS", 3)
+    taken: list[int] = []
+
+    def rows(count: int) -> Iterator[tuple[str, dict[str, str]]]:
+        for number in range(count):
+            taken.append(number)
+            yield f"row {number}", {"path": f"{number}.mp4", "label": "a"}
+
+    assert len(make_dataset(rows(3), tmp_path, None)) == 3
+    taken.clear()
+    with pytest.raises(DatasetError, match="holds more than 3 clips"):
+        make_dataset(rows(1000), tmp_path, None)
+    assert len(taken) == 4

@@ -56,6 +56,36 @@ def test_an_adjustment_moves_the_time_of_a_cue(tmp_path: Path) -> None:
     assert spans(transport_stream(tmp_path / "a.ts", [(2.0, moved)], 20)) == [(7, 9)]
 
 
+def at_once(event: int, out: bool, length: float | None = None, cancelled: bool = False) -> bytes:
+    """A splice that gives no time, as a studio sends it by hand."""
+    if cancelled:
+        return section(5, event.to_bytes(4, "big") + b"\xff")
+    flags = 0x80 * out | 0x40 | 0x20 * (length is not None) | 0x10 | 0x0F
+    body = event.to_bytes(4, "big") + bytes([0x7F, flags])
+    if length is not None:
+        body += (0xFE << 32 | round(length * 90_000)).to_bytes(5, "big")
+    return section(5, body + bytes([0, 1, 0, 0]))
+
+
+def test_a_splice_without_a_time_is_when_it_comes(tmp_path: Path) -> None:
+    cues = [(2.0, at_once(7, True, 5)), (10.0, at_once(8, True)), (13.5, at_once(8, False))]
+    assert spans(transport_stream(tmp_path / "a.ts", cues, 20)) == [(2, 7), (10, 13.5)]
+
+
+def test_a_splice_that_is_cancelled_is_none(tmp_path: Path) -> None:
+    cues = [(2.0, splice(7, 1.4 + 4, True, 5)), (3.0, at_once(7, False, cancelled=True)), (9.0, at_once(9, True, 2))]
+    assert spans(transport_stream(tmp_path / "a.ts", cues, 20)) == [(4, 9), (9, 11)]
+
+
+def test_cues_of_a_stream_without_a_clock_are_counted(tmp_path: Path) -> None:
+    path = transport_stream(tmp_path / "a.ts", [(2.0, splice(7, 5.4, True, 5)), (3.0, at_once(8, True, 5))], 20)
+    packets = [path.read_bytes()[at : at + 188] for at in range(0, path.stat().st_size, 188)]
+    path.write_bytes(b"".join(packet for packet in packets if packet[1:3] != b"\x41\x00"))
+    found = read_intervals(path)
+    assert (found.intervals, found.left_out) == ((), 2)
+    assert "have no time" in " ".join(found.notes)
+
+
 def test_a_packet_that_is_cut_is_counted_as_damaged(tmp_path: Path) -> None:
     path = transport_stream(tmp_path / "a.ts", [(2.0, splice(7, 1.4 + 4, True, 5))], 20)
     path.write_bytes(path.read_bytes() + b"\x47" * 100)

@@ -12,8 +12,9 @@ import pytest
 pytest.importorskip("dtlpy", reason="pip install 'cliplab[dataloop]'")
 
 from adapters.hosts.dataloop import downloads
-from adapters.hosts.dataloop.annotations import timeline
+from adapters.hosts.dataloop.annotations import annotate, timeline
 from adapters.hosts.dataloop.downloads import download_folder, fetch, unsupported_reason
+from adapters.hosts.dataloop.items import ItemResult
 from adapters.records import Prediction
 
 
@@ -98,3 +99,17 @@ def test_segments_come_by_start_then_by_falling_score_then_by_label() -> None:
     assert [one.label for one in found] == ["c", "b"]
     found = timeline([window(0, 0.125, 0.25, 0.625)], 3)
     assert [one.label for one in found] == ["c", "b", "a"]
+
+
+def test_annotations_name_the_model_and_its_score() -> None:
+    import dtlpy as dl
+
+    scores = Prediction(np.array([0.75, 0.25], np.float32), ("a", "b"), 1.0, 2.5)
+    video = item(
+        dataset_url="u", dataset_id="d", fps=25.0, metadata={"system": {"nb_frames": 100, "duration": 4}, "fps": 25}
+    )
+    model = SimpleNamespace(name="sports", id="m7")
+    (made,) = annotate(ItemResult(video, (scores,)), 1, model).annotations
+    assert isinstance(made, dl.Annotation)
+    assert made.metadata["user"]["model"] == {"confidence": 0.75, "name": "sports", "model_id": "m7"}
+    assert (made.label, made.start_time, made.end_time) == ("a", 1.0, 2.5)

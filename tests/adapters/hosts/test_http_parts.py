@@ -341,7 +341,13 @@ def test_each_operation_has_a_name_of_its_own_and_its_parameters(tmp_path: Path)
     assert header["schema"] == {"type": "integer", "minimum": 2}
     assert set(versioned["post"]["responses"]["200"]["content"]) == {"application/json", "application/octet-stream"}
     assert set(paths["/metrics"]["get"]["responses"]["200"]["content"]) == {"text/plain"}
-    assert set(paths["/v1/videos"]["post"]["requestBody"]["content"]) == {"multipart/form-data", "application/json"}
+    content = paths["/v1/videos"]["post"]["requestBody"]["content"]
+    assert set(content) == {"multipart/form-data", "application/json"}
+    upload = content["multipart/form-data"]["schema"]
+    assert upload["required"] == ["file"]
+    assert upload["properties"] == {"file": {"type": "string", "contentMediaType": "video/*", "format": "binary"}}, (
+        "by which clients know that it is a file"
+    )
 
 
 def test_every_schema_that_is_referred_to_is_there(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from adapters.errors import ConfigError, MediaError
 from adapters.media import Window, fill_clip, plan_clip, window_seconds
-from adapters.media.sampling import MAX_WINDOWS, check_window_count, plan_windows
+from adapters.media.sampling import MAX_WINDOWS, check_window_count, merged_moments, plan_windows
 from adapters.records import InputSpec
 
 seconds = st.floats(0.05, 30.0)
@@ -329,3 +330,44 @@ def test_a_day_with_a_window_each_second_is_allowed_and_a_window_each_hundredth_
         check_window_count(spread(16, 10.0, 1.0), 0.0, day, "day.mp4", 100)
     with pytest.raises(MediaError, match="2,592,000 pieces"):
         check_window_count(InputSpec(8, 8, 8, sampling="every", fps=240.0), 0.0, day, "day.mp4", 10_000)
+
+
+def test_a_range_shorter_than_a_window_is_one_window_whatever_is_allowed() -> None:
+    check_window_count(spread(4, 10.0, 1.0), 3.0, 3.5, "clip.mp4", 1)
+    check_window_count(spread(4), 0.0, 1e9, "clip.mp4", 1)
+
+
+def test_a_stride_without_a_length_is_refused_where_windows_are_planned() -> None:
+    check_window_count(spread(4, None, 1.0), 0.0, 1e9, "clip.mp4", 1)
+    with pytest.raises(ConfigError, match=r"stride_seconds is 1\.0 but .* window_seconds"):
+        list(plan_windows(spread(4, None, 1.0), 0.0, 9.0))
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.integers(0, 12), st.lists(st.integers(0, 20), min_size=1, max_size=5, unique=True)), max_size=8
+    )
+)
+def test_moments_of_all_windows_come_once_each_in_order_of_time(rows: list[tuple[int, list[int]]]) -> None:
+    windows = [
+        Window(float(start), start + 21.0, start + np.array(sorted(steps), np.float64))
+        for start, steps in sorted(rows, key=lambda row: row[0] + min(row[1]))
+    ]
+    found = list(merged_moments(iter(windows)))
+    expected = sorted((time, number) for number, window in enumerate(windows) for time in window.times.tolist())
+    assert [(moment, number) for moment, number, _ in found] == expected, "of equal moments the earlier window first"
+    assert all(window is windows[number] for _, number, window in found)
+
+
+def test_windows_are_taken_only_as_their_moments_come() -> None:
+    taken: list[int] = []
+
+    def windows() -> Iterator[Window]:
+        for number in range(100):
+            taken.append(number)
+            yield Window(float(number), number + 3.0, number + np.arange(3.0))
+
+    moments = merged_moments(windows())
+    for _ in range(7):
+        next(moments)
+    assert len(taken) <= 6

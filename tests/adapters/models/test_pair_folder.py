@@ -8,6 +8,7 @@ import pytest
 
 from adapters.errors import ConfigError
 from adapters.models.prompt_pair.files import Preparation, find_pair, read_preparation
+from adapters.models.prompt_pair.onnx_parts import unsound_onnx
 
 
 def _folder(place: Path, *names: str) -> Path:
@@ -167,3 +168,8 @@ def test_other_values_are_refused(tmp_path: Path, values: Any, message: str) -> 
 
 def test_a_mean_may_be_zero_or_negative(tmp_path: Path) -> None:
     assert _prepared(tmp_path, {"image_mean": [0, -1, 0], "do_rescale": False}).mean == (0.0, -1.0, 0.0)
+
+
+@pytest.mark.parametrize("data", [b"\x00\x00", b"\x02\x00\x00", b"\x05\x00\x00\x00\x00"])
+def test_a_part_without_a_number_is_none_of_an_onnx_file(data: bytes) -> None:
+    assert unsound_onnx(data) == "it is not an ONNX file"

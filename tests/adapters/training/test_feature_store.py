@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -168,3 +169,30 @@ def test_a_fifo_in_its_place_is_refused(tmp_path: Path, name: str) -> None:
     os.mkfifo(tmp_path / name)
     with pytest.raises(StorageError, match=f"{name}.*FIFO"):
         FeatureStore(tmp_path, SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        (lambda key, number, crc: [key, number, crc], True),
+        (lambda key, number, crc: [key, number], True),  # as older versions wrote it
+        (lambda key, number, crc: [key, number, crc, 1], False),
+        (lambda key, number, crc: [key, number, str(crc)], False),
+        (lambda key, number, crc: [key, number, None], False),
+        (lambda key, number, crc: [7, number, crc], False),
+        (lambda key, number, crc: [key, True, crc], False),
+        (lambda key, number, crc: [key, -1, crc], False),
+        (lambda key, number, crc: [key, 2, crc], False),  # behind the last row
+        (lambda key, number, crc: {"key": key}, False),
+    ],
+)
+def test_a_line_of_the_index_is_a_key_a_row_and_a_crc(tmp_path: Path, change: Any, kept: bool) -> None:
+    with FeatureStore(tmp_path, SHAPE) as store:
+        store.append({"a": row(1), "b": row(2)})
+    index = tmp_path / "index.jsonl"
+    first, second = (json.loads(line) for line in index.read_text().splitlines())
+    index.write_text(f"{json.dumps(first)}\n{json.dumps(change(*second))}\n")
+    with FeatureStore(tmp_path, SHAPE) as store:
+        assert "a" in store
+        assert ("b" in store) is kept
+        assert len(store) == 1 + kept

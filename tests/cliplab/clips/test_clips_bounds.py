@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_up import Maker
 
 pytest.importorskip("alembic", reason="the clip database needs the clips extra: pip install 'cliplab[clips]'")
 
@@ -28,7 +29,16 @@ from cliplab.clips import (
     clips_tag,
     clips_train,
 )
-from cliplab.clips.records import checked_clip, checked_stars, clip_filter, features_text, is_outdated, read_features
+from cliplab.clips.commands import ClipList
+from cliplab.clips.records import (
+    Clip,
+    checked_clip,
+    checked_stars,
+    clip_filter,
+    features_text,
+    is_outdated,
+    read_features,
+)
 from cliplab.sql import named_database, open_engine
 
 CLIP = {"start_time": 0.0, "end_time": 1.0, "score": 0.5, "clip_type": "audio", "features": {}}
@@ -267,3 +277,12 @@ def test_databases_are_files_or_postgresql(tmp_path: Path) -> None:
     assert "secret" not in name
     with pytest.raises(StorageError, match="is not a file"):
         open_engine("x", tmp_path, tmp_path, "clips")
+
+
+def test_a_list_of_clips_has_the_tags_of_each() -> None:
+    made = Maker()
+    clips = tuple(made.make(Clip, _load=lambda number: {}) for _ in range(2))
+    tags = {clip.id: [f"tag {number}"] for number, clip in enumerate(clips)}
+    shown = ClipList(clips, tags, 9).to_json()
+    assert [row["tags"] for row in shown] == [["tag 0"], ["tag 1"]]
+    assert [row["id"] for row in shown] == [clip.id for clip in clips]

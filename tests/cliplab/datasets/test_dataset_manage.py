@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,9 @@ def test_an_export_of_one_class_leaves_the_others_out(tmp_path: Path) -> None:
     report = dataset_export(tmp_path / "data", tmp_path / "ads.edl", format="edl", only=["ad"])
     assert Path(str(report.output)).read_text() == "5.000\t30.000\t3\n60.000\t90.000\t3\n"
     assert (report.stats["clips"], report.lost[0]) == (2, "3 clips of other classes")
+    listed = dataset_export(tmp_path / "data", tmp_path / "ads.json", format="datumaro", only=["ad"], frame_rate=25)
+    kept = json.loads(Path(str(listed.output)).read_text())["categories"]["label"]["labels"]
+    assert [entry["name"] for entry in kept] == ["ad"], "a class that is left out is not a class of the file"
     for wrong in (["adverts"], [], ["ad", "adverts"]):
         with pytest.raises(DatasetError, match="classes of the dataset"):
             dataset_export(tmp_path / "data", tmp_path / "other.edl", format="edl", only=wrong)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from adapters.errors import ConfigError
 from cliplab.reel.plan import RATES, ReelFormat, ReelLimits, check_options, choose_clips, common_format, place_clips
+from cliplab.reel.run import _scan_notes
 from cliplab.reel.sound import SAMPLE_RATE, sample_of, sound_of_clips
 from cliplab.reel.sources import PerceptualHash, SkippedSource, SourceClip
 
@@ -237,3 +238,9 @@ def test_numbers_that_are_not_allowed(change: dict[str, Any], words: str) -> Non
     check_options(**{**good, "min_score": 1, "duration": None, "per_clip": None, "order": "score"})
     with pytest.raises(ConfigError, match=words):
         check_options(**{**good, **change})
+
+
+@pytest.mark.parametrize(("least", "noted"), [(0.5, False), (0.6, False), (0.4, True)])
+def test_videos_below_the_score_of_the_scan_are_not_known(least: float, noted: bool) -> None:
+    notes = _scan_notes({"min_score": 0.5}, least)
+    assert [("at least 0.5" in note, "--min-score 0.4" in note) for note in notes] == [(True, True)] * noted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ pytest.importorskip("tuf", reason="the registry needs its extra: pip install 'cl
 from registry_files import TRUSTED, make_registry
 from tflite_adapter import make_tflite
 
-from adapters.errors import ConfigError, StorageError
+from adapters.errors import ConfigError, MissingExtraError, StorageError
 from cliplab.api import ensemble
 from cliplab.registry import (
     CurrentModel,
@@ -88,6 +89,16 @@ def test_an_export_is_verified_by_model_signing_itself(tmp_path: Path) -> None:
         registry_export(NAME, tmp_path / "two.tflite", **options)
     assert not (tmp_path / "two.tflite").exists()
     verifier.verify(*registry_export(NAME, tmp_path / "two.tflite", force=True, **options))
+
+
+def test_without_the_package_of_signatures_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_registry(tmp_path / "r", "1.0.0").close()
+    (tmp_path / "key.pem").write_text("a key")
+    for name in ("model_signing", "model_signing.signing"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtraError, match=r"model_signing.*cliplab\[signing\]"):
+        registry_export(NAME, tmp_path / "model.tflite", registry=tmp_path / "r", sign=tmp_path / "key.pem")
+    assert not list(tmp_path.glob("model*"))
 
 
 def test_an_ensemble_names_versions_of_the_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

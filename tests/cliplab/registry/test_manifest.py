@@ -215,6 +215,18 @@ def test_keys_of_others_and_permissions_are_kept(deployed: Path, new: Path) -> N
     assert (deployed / MANIFEST_NAME).stat().st_mode & 0o777 == 0o640
 
 
+def test_models_of_which_none_is_current_need_a_choice(deployed: Path, new: Path) -> None:
+    document = {**stored(deployed), "current": None}
+    (deployed / MANIFEST_NAME).write_text(json.dumps(document))
+    with pytest.raises(ConfigError, match=r"has no current model\. Choose one: --current NAME, --keep-best METRIC"):
+        registry_manifest(deployed)
+    assert stored(deployed) == document
+    assert registry_manifest(deployed, add=new, next_name="highlight_movinet_a0", dry_run=True).current == SECOND
+    assert registry_manifest(deployed, keep_best="accuracy", dry_run=True).current == FIRST
+    assert registry_manifest(deployed, current=FIRST).previous is None
+    assert stored(deployed)["current"] == FIRST
+
+
 def test_a_dry_run_writes_nothing(deployed: Path, new: Path) -> None:
     before = set(deployed.iterdir()), content(deployed)
     figures = metrics_file(deployed, precision=0.99)

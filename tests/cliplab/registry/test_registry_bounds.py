@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -342,3 +345,32 @@ def test_figures_of_a_file_are_numbers(value: Any, tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ConfigError, match=said):
             read_metrics(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "event"),
+    [
+        ("UPDATE registry_events SET reason = 'another' WHERE sequence = 2", 2),
+        ("UPDATE registry_events SET who = 'nobody' WHERE sequence = 4", 4),
+        ("DELETE FROM registry_events WHERE sequence = 1", 1),
+        ("UPDATE registry_events SET sequence = 9 WHERE sequence = 4", 4),
+    ],
+)
+def test_an_event_that_was_changed_or_removed_is_found(place: Path, tmp_path: Path, change: str, event: int) -> None:
+    shutil.copytree(place, tmp_path / "r")
+    with open_registry(tmp_path / "r") as registry:
+        assert registry.check() == 4
+    with contextlib.closing(sqlite3.connect(tmp_path / "r" / "registry.db")) as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute(change)
+        connection.commit()
+    with open_registry(tmp_path / "r") as registry, pytest.raises(StorageError, match=f"event {event} was changed"):
+        registry.check()
+
+
+def test_a_new_registry_says_where_it_is(tmp_path: Path) -> None:
+    shown = registry_init(tmp_path / "r", keys=False).to_json()
+    assert shown["folder"] == str(tmp_path / "r")
+    assert (shown["keys"], shown["published"]) == (None, None)
+    assert shown["settings"]["database"] == "registry.db"

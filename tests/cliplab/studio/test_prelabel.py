@@ -79,6 +79,8 @@ def test_sure_items_are_pre_labelled_and_the_others_queued(folder, model, tmp_pa
     found = json.loads(output.read_text())
     assert {row["path"] for row in found["review"]} == {"data/mixed.png"}
     assert len(found["pre_labels"]) == 16
+    numbers = [one.item for one in report.pre_labels]
+    assert numbers == sorted(numbers), "as they lie in the folder"
     assert all(label_of(Path(row["path"]).name) == row["label"] and row["score"] >= 0.8 for row in found["pre_labels"])
     assert {row["annotator"] for row in found["pre_labels"]} == {"model:colours"}
     assert [Path(path).name for path, _ in report.failed] == ["broken.png"]

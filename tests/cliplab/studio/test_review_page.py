@@ -59,6 +59,9 @@ def test_queue_follows_its_order_and_filters(client, found):
     assert answer["model"] == "colours"
     low = client.get("/review/queue", params={"kind": "sure", "low": "0.7"}).json()
     assert 0 < len(low["items"]) < len(answer["items"])
+    red = client.get("/review/queue", params={"kind": "uncertain", "label": "red"}).json()
+    assert red["items"] == answer["items"], "all of them are red by their best score, and none is blue"
+    assert client.get("/review/queue", params={"kind": "uncertain", "label": "blue"}).json()["items"] == []
     none = client.get("/review/queue", params={"kind": "sure", "text": "nothing of this name"}).json()
     assert (none["items"], none["empty"]) == ([], "No item fits these filters.")
 
