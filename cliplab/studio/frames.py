@@ -83,6 +83,18 @@ class FrameService:
         item = self.store.item(item_id)
         return find_file(item, self.store.media_path(item))
 
+    def start_seconds(self, item_id: int) -> float:
+        """Where an item begins in its file, in seconds: 0 but for clips.
+
+        Args:
+            item_id: The item.
+
+        Raises:
+            DatasetError: There is no such item.
+        """
+        item = self.store.item(item_id)
+        return (item.start_seconds or 0.0) if item.kind == "clip" else 0.0
+
     # -- pictures ----------------------------------------------------------------------------------------------------
 
     def frame_jpeg(self, item_id: int, time_seconds: float, height: int) -> tuple[bytes, float]:

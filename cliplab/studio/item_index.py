@@ -34,6 +34,24 @@ def read_index(store: LabelStore, filters: ItemFilter, annotator: str) -> bytes:
     return store.unchanged(("index", filters, annotator), lambda connection: _index(connection, filters, annotator))
 
 
+def first_to_label(store: LabelStore, annotator: str) -> int:
+    """Return the number of the item with which an annotator begins.
+
+    Args:
+        store: The label store.
+        annotator: Who labels.
+
+    Returns:
+        The first item without a label of theirs whose file is there; otherwise the first of all; 0 without items.
+    """
+    index = read_index(store, ItemFilter(), annotator)
+    count = len(index) // 7
+    labels, flags = np.frombuffer(index, "<u2", count, 4 * count), np.frombuffer(index, np.uint8, count, 6 * count)
+    open_places = np.flatnonzero((labels == 0) & (flags & MISSING == 0))
+    place = int(open_places[0]) if len(open_places) else 0
+    return int(np.frombuffer(index, "<u4", count)[place]) if count else 0
+
+
 def _index(connection: sqlite3.Connection, filters: ItemFilter, annotator: str) -> bytes:
     where, values = conditions(filters)
     # One number for each item and one for each own label: 100,000 rows in Python would take most of the time.

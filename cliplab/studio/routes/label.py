@@ -14,6 +14,7 @@ from starlette.routing import Route
 from adapters.hosts.http_server.errors import RequestError, json_response
 from adapters.hosts.http_server.options import is_loopback
 from cliplab.studio.context import Studio, shown
+from cliplab.studio.item_index import first_to_label
 from cliplab.studio.items import fill_items
 from cliplab.studio.pages import Page, json_body, render, studio_of
 from cliplab.studio.security import audit, inside
@@ -34,6 +35,7 @@ def label(request: Request) -> Response:
         return render(request, "setup.html", context)
     listed = [{"name": one.name, "key": one.key, "index": one.position} for one in classes]
     context = {"classes": listed, "progress": progress, "notes": studio.store.notes}
+    context["first"] = first_to_label(studio.store, studio.options.annotator or "")
     context["several"] = studio.store.setting(SEVERAL_LABELS) == "1"
     return render(request, "label.html", context)
 

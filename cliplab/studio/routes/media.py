@@ -77,9 +77,13 @@ def _tagged(request: Request, data: Callable[[], bytes], tag: str, headers: dict
 
 
 def frame(request: Request, frames: FrameService, item: int) -> Response:
-    """Answer ``GET /items/ID/frame?t=&h=``: a JPEG; the frame's exact time is in the header X-Frame-Time."""
+    """Answer ``GET /items/ID/frame?t=&h=``: a JPEG; the frame's exact time is in the header X-Frame-Time.
+
+    Without t it is the item's first frame.
+    """
     height = _height(request)
-    picture, exact = frames.frame_jpeg(item, _number(request, "t", 0.0), height)
+    moment = _number(request, "t") if "t" in request.query_params else frames.start_seconds(item)
+    picture, exact = frames.frame_jpeg(item, moment, height)
     tag = frames.frame_tag(item, exact, height)
     return _tagged(request, lambda: picture, tag, {"X-Frame-Time": repr(exact)})
 

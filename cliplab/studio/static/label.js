@@ -1,6 +1,7 @@
 // The Label page: one key a label. What a key does is stored in the outbox and shown at once; the network comes after.
 
 import { annotatorName, api, chip, keys, listen, make, outbox, say, visible } from "/static/studio.js";
+import { lastItem, setLastItem } from "/static/annotator_name.js";
 import { clock, DISAGREE, FLAGGED, Items, MISSING } from "/static/items.js";
 import { LabelCodes, namesOf, SEVERAL, spoken, valueOf } from "/static/label_codes.js";
 import { Stage } from "/static/stage.js";
@@ -76,7 +77,7 @@ function go(index, { keep = false, since = null } = {}) {
   const before = state.index;
   state.index = Math.max(0, Math.min(items.length - 1, index));
   if (!keep) state.anchor = null;
-  sessionStorage.setItem(`cliplab-item-${outbox.studio}`, items.ids[state.index]);
+  setLastItem(items.ids[state.index]);
   redraw(before);
   showItem(since);
   list.reveal(state.index);
@@ -95,7 +96,7 @@ function showItem(since = null) {
   const index = state.index, id = items.ids[index], row = items.row(index);
   state.bare = !row;
   if (!state.gridOn) {
-    const neighbours = Stage.around(index, items.length).map((one) => ({ id: items.ids[one], row: items.row(one) }));
+    const neighbours = Stage.around(index, items.length).map((one) => items.ids[one]);
     const decoded = stage.show(id, row, neighbours);
     if (since !== null) {
       decoded.then(() => requestAnimationFrame(() => setTimeout(() =>
@@ -382,16 +383,8 @@ keys.register(classes.map((one, place) => {
 const none = codes.codeOf([]);
 if (several) keys.register([{ keys: ["0"], does: "none of the classes", repeat: false, run: (event) => label(none, event) }]);
 
-at("classes").replaceChildren(...classes.map((one) => {
-  const button = make("button", { type: "button", class: `c${one.index % 8}`, "data-name": one.name, "aria-pressed": "false" },
-    make("b", { class: "key-letter", "aria-hidden": "true" }, (one.key || "·").toUpperCase()), one.name);
-  if (one.key) button.setAttribute("aria-keyshortcuts", one.key);
-  button.addEventListener("click", (event) => press(one.index + 1, event));
-  return button;
-}));
-if (several) {
-  at("classes").append(make("button", { type: "button", class: "c7", "data-none": "1", "aria-pressed": "false", "aria-keyshortcuts": "0", onclick: (event) => label(none, event) },
-    make("b", { class: "key-letter", "aria-hidden": "true" }, "0"), "none of the classes"));
+for (const [place, button] of [...at("classes").children].entries()) {
+  button.addEventListener("click", (event) => (button.dataset.none ? label(none, event) : press(classes[place].index + 1, event)));
 }
 for (const button of document.querySelectorAll(".tools [data-key]")) {
   const entry = keys.entries.find((one) => one.keys.includes(button.dataset.key));
@@ -421,7 +414,7 @@ async function load({ first = false } = {}) {
     state.loading.delete(since);
   }
   // Where the person is now, not where they were when this was asked for.
-  const shown = items.ids[state.index] ?? Number(sessionStorage.getItem(`cliplab-item-${outbox.studio}`));
+  const shown = items.ids[state.index] ?? lastItem();
   const chosen = [...state.selected].map((place) => items.ids[place]), anchor = items.ids[state.anchor];
   items.take(found);
   const own = pending.filter((event) => event.local?.code !== undefined && event.annotator === items.annotator);
@@ -433,7 +426,7 @@ async function load({ first = false } = {}) {
   const start = items.labels.findIndex((code, one) => !code && !(items.flags[one] & MISSING));
   const next = place >= 0 ? place : first && start >= 0 ? start : 0;
   // Asked for before the thumbnails of the list: a browser has six connections, and the person waits for this one.
-  if (items.length && !state.gridOn) stage.prepare(items.ids[next], items.row(next));
+  if (items.length && !state.gridOn) stage.prepare(items.ids[next]);
   list.setCount(items.length);
   grid.setCount(items.length);
   // What was selected while the list was on its way stays selected, where it is in the list.

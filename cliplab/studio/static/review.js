@@ -83,9 +83,9 @@ async function show() {
   if (state.ids[state.index] !== id) return; // another item was asked for meanwhile
   state.row = row;
   showPlace();
-  const around = Stage.around(state.index, state.ids.length).map((index) => ({ id: state.ids[index], row: undefined }));
+  const around = Stage.around(state.index, state.ids.length).map((index) => state.ids[index]);
   stage.show(id, row, around);
-  around.slice(0, 3).forEach((one) => rowOf(one.id));
+  around.slice(0, 3).forEach((id) => rowOf(id));
   drawFacts(row);
   drawClasses();
 }

@@ -1,9 +1,9 @@
 // The picture in the middle: frames are decoded five ahead, so that the next is on screen before the key is up.
 
+import { pictureAddress } from "/static/item_picture.js";
 import { make, sayLoading } from "/static/studio.js";
 
 const AHEAD = 5, BEHIND = 2;
-const HEIGHTS = [360, 480, 720, 1080, 1440, 2160];
 
 export class Stage {
   /** place: the element that shows one item. */
@@ -11,29 +11,30 @@ export class Stage {
     this.place = place;
     this.ready = new Map(); // id -> {node, decoded}
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+    this.adopt();
   }
 
-  get height() {
-    const pixels = this.place.clientHeight * Math.min(2, devicePixelRatio);
-    return HEIGHTS.find((one) => one >= pixels * 0.8) ?? HEIGHTS.at(-1);
+  /** Take over the picture that first_picture.js put here. */
+  adopt() {
+    const node = this.place.querySelector("img[data-item]");
+    if (!node) return;
+    const id = Number(node.dataset.item), entry = { node, source: node.getAttribute("src") };
+    entry.decoded = node.decode().catch(() => this.failed(id, entry.source, entry));
+    this.ready.set(id, entry);
+    this.current = id;
   }
 
-  address(id, row) {
-    const at = row?.kind === "clip" ? `&t=${row.start_seconds ?? 0}` : "";
-    return `/items/${id}/frame?h=${this.height}${at}`;
-  }
-
-  /** Show an item; shown(node) hears when its picture is on screen. */
+  /** Show an item; resolves when its picture is decoded. neighbours: the numbers of items that may come next. */
   show(id, row, neighbours) {
     this.current = id;
-    const entry = this.prepare(id, row);
+    const entry = this.prepare(id);
     const node = row && row.kind !== "frame" ? this.player(id, row, entry) : entry.node;
     if (this.place.firstChild !== node) this.place.replaceChildren(node);
     sayLoading(this.place, entry.decoded);
     entry.node.alt = row ? row.name : `item ${id}`;
-    const keep = new Set([id, ...neighbours.map((one) => one.id)]);
+    const keep = new Set([id, ...neighbours]);
     for (const [other] of this.ready) if (!keep.has(other)) this.ready.delete(other);
-    const ahead = () => { if (this.current === id) for (const one of neighbours) this.prepare(one.id, one.row); };
+    const ahead = () => { if (this.current === id) neighbours.forEach((one) => this.prepare(one)); };
     // The first picture of a page comes before all others, which would take the studio's time from it.
     if (this.begun) ahead();
     else entry.decoded.then(() => (ahead(), this.begun = true));
@@ -48,8 +49,8 @@ export class Stage {
     return wanted;
   }
 
-  prepare(id, row) {
-    const source = this.address(id, row);
+  prepare(id) {
+    const source = pictureAddress(id, this.place);
     let entry = this.ready.get(id);
     if (entry && entry.source === source) return entry;
     const node = new Image();
@@ -127,7 +128,7 @@ export class Stage {
       step = (step + 1) % 8;
       const node = new Image();
       node.alt = row.name;
-      node.src = `/items/${id}/frame?h=${this.height}&t=${(start + (length * step) / 8).toFixed(3)}`;
+      node.src = `${pictureAddress(id, this.place)}&t=${(start + (length * step) / 8).toFixed(3)}`;
       node.decode().then(() => {
         if (this.current !== id || this.slideshow !== show || paused) return;
         this.place.replaceChildren(node);

@@ -1,12 +1,11 @@
 // What every page shares: requests that carry the CSRF header, what an action says, and the sheet of keys.
 
 import { api, AnswerError, refreshSession } from "/static/requests.js";
+import { annotatorName, meta, setAnnotatorName } from "/static/annotator_name.js";
 import { Outbox } from "/static/outbox.js";
 
-export { api, AnswerError, refreshSession };
+export { annotatorName, api, AnswerError, refreshSession, setAnnotatorName };
 export { listen } from "/static/events.js";
-
-const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?? "";
 
 let saidTimer;
 /** Say what an action did, at the fixed place. bad: it failed, and stays until the next. */
@@ -148,11 +147,3 @@ export function watch(box) {
   return box;
 }
 watch(outbox);
-
-/** Who labels. The server's --annotator counts until a person types another name; null: nobody said yet. */
-export function annotatorName() {
-  return localStorage.getItem(`cliplab-annotator-${meta("studio")}`) || meta("annotator") || null;
-}
-export function setAnnotatorName(name) {
-  localStorage.setItem(`cliplab-annotator-${meta("studio")}`, name);
-}
