@@ -271,8 +271,11 @@ def has_digest(path: Path, sha256: str) -> bool:
 
 
 def refuse_link(folder: Path, path: Path) -> None:
-    """BundleError for a path that leads out of the folder through a symbolic link."""
-    if not path.resolve().is_relative_to(folder.resolve()):
+    """BundleError for a path that leads out of the folder through a symbolic link, or in a circle."""
+    real = os.path.realpath(path)  # Path.resolve raises RuntimeError for links in a circle
+    if os.path.islink(real):
+        raise BundleError(f"{path}: is a link that leads to itself. Copy the bundle with its files, not its links.")
+    if not Path(real).is_relative_to(os.path.realpath(folder)):
         raise BundleError(
             f"{path}: is a link that leads out of the bundle. Copy the bundle with its files, not its links."
         )

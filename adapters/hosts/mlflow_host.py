@@ -347,7 +347,9 @@ class VideoModel:
             return temporary
         if self.root is None:
             return Path(row["path"])
-        path: Path = (self.root / row["path"]).resolve()
+        if "\0" in row["path"]:
+            raise MediaError(f"{row['path']!r}: is not a file name. Give a file of the folder that this model may read")
+        path = Path(os.path.realpath(self.root / row["path"]))
         if not path.is_relative_to(self.root):
             raise MediaError(f"{row['path']}: is outside the folder that this model may read. Give a file inside it")
         return path

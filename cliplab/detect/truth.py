@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,12 +47,12 @@ def breaks_beside(recordings: Sequence[str], marks: str | Path) -> dict[str, tup
 
 def _breaks_of_dataset(recordings: Sequence[str], data: str | Path) -> dict[str, tuple[Extent, ...]]:
     """The intervals of recordings in a studio or a data set. One that is labelled, but never as an ad, has no break."""
-    rows: dict[Path, list[Example]] = defaultdict(list)
+    rows: dict[str, list[Example]] = defaultdict(list)
     for example in read_dataset(data).examples:
-        rows[example.path.resolve()].append(example)
+        rows[os.path.realpath(example.path)].append(example)
     found = {}
     for recording in recordings:
-        labelled = rows.get(Path(recording).resolve())
+        labelled = rows.get(os.path.realpath(recording))
         if labelled is None:
             raise DatasetError(
                 f"{recording}: its breaks are unknown: {data} has no label of it. Label it there, or leave it out; "

@@ -149,6 +149,16 @@ def test_a_link_that_leads_out(tmp_path: Path) -> None:
     assert read_sealed(folder, ("a.json",), verify_all=False).contents == {"a.json": b"{}"}
 
 
+@pytest.mark.parametrize("target", ["a.json", "b.json"])
+def test_links_in_a_circle(tmp_path: Path, target: str) -> None:
+    folder = _sealed(tmp_path / "m")
+    (folder / "a.json").unlink()
+    (folder / "a.json").symlink_to(folder / target)
+    (folder / "b.json").symlink_to(folder / "a.json")
+    with pytest.raises(BundleError, match=r"\.json: is a link that leads to itself\. Copy the bundle with its files"):
+        read_sealed(folder, ("a.json",))
+
+
 def test_a_staged_file_counts_where_the_one_in_place_is_not_the_listed_one(tmp_path: Path) -> None:
     folder = _sealed(tmp_path / "m", entries={"a.json": _entry(b"[1]")})
     (folder / STAGED).mkdir()

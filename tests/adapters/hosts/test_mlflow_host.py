@@ -149,16 +149,21 @@ def test_nothing_outside_the_root_is_read(
 
     outside = render_video(tmp_path / "outside.mp4", "warm", 0)
     (folder / "link.mp4").symlink_to(outside)
+    (folder / "circle.mp4").symlink_to(folder / "circle.mp4")
     names = [
         str(outside),
         f"../{outside.parent.name}/outside.mp4",
         "link.mp4",
         "file:///etc/passwd",
         "http://127.0.0.1",
+        "circle.mp4",
+        "a\0.mp4",
     ]
     errors = loaded.predict(pd.DataFrame({"path": names}))["error"]
     assert all("is outside the folder" in error for error in errors[:3])
-    assert all("no such file" in error for error in errors[3:])
+    assert all("no such file" in error for error in errors[3:5])
+    assert "symbolic links" in errors[5]
+    assert errors[6] == "'a\\x00.mp4': is not a file name. Give a file of the folder that this model may read"
     monkeypatch.setenv("CLIPLAB_ROOT", str(tmp_path))
     elsewhere = mlflow.pyfunc.load_model(str(folder / "model"))
     assert elsewhere.predict(pd.DataFrame({"path": ["outside.mp4"]}))["error"][0] is None
