@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,14 +77,19 @@ def registry_export(
             f"sign: {key} is not a file. Create a key: openssl ecparam -name prime256v1 -genkey -noout -out {key}"
         )
     signer = None if key is None else _signer(key)
+    with open_registry(registry, read_only=True) as opened:
+        planned = download_target(opened.find(reference), output)
+    signature = planned.with_name(f"{planned.name}.sig")
     if signer is not None:
-        with open_registry(registry, read_only=True) as opened:
-            planned = download_target(opened.find(reference), output)
-        require_new(planned.with_name(f"{planned.name}.sig"), force)
+        require_new(signature, force)
+    elif os.path.lexists(signature):
+        raise StorageError(
+            f"{signature}: is the signature of another file; nothing was written. Delete it, or sign the new file too "
+            "(--sign KEY --force)"
+        )
     target = registry_download(reference, output, registry=registry, force=force)
     if signer is None:
         return target, None
-    signature = target.with_name(f"{target.name}.sig")
     try:
         signer.sign(target, signature)
     except OSError as error:

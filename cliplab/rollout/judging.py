@@ -112,7 +112,7 @@ def judge(rollout: Rollout, groups: Groups, now: float) -> Verdict:
     waiting = _waiting(rollout, groups, tests, by_labels, now)
     if waiting:
         return Verdict("wait", waiting, tests, sizes)
-    reason = f"healthy: {groups.reported} devices, {groups.predictions:.0f} predictions, and no test shows a problem"
+    reason = f"healthy: {_devices(groups.reported)}, {groups.predictions:.0f} predictions, and no test shows a problem"
     return Verdict("promote" if rollout.stage == len(settings.stages) - 1 else "widen", reason, tests, sizes)
 
 
@@ -166,8 +166,17 @@ def words_of(test: TestResult) -> str:
     return (
         f"{_WORDS[test.test]} ({found['figure']}): {found['ratio']:.2g} times the control group's rate of "
         f"{found['control_rate']:.2g} (95% interval {found['ratio_low']:.2g} to {found['ratio_high']:.2g}), on "
-        f"{found['devices']} devices; e-value {_exp(test.log_e):.3g}, needed {_exp(test.threshold):.3g}"
+        f"{_devices(found['devices'])}; e-value {_e_value(test.log_e)}, needed {_e_value(test.threshold)}"
     )
+
+
+def _devices(number: float) -> str:
+    return f"{number:g} device{'' if number == 1 else 's'}"
+
+
+def _e_value(log_e: float) -> str:
+    value = _exp(log_e)
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}" if value < 1e6 else "over 1,000,000"
 
 
 def _waiting(rollout: Rollout, groups: Groups, tests: list[TestResult], by_labels: bool, now: float) -> str:

@@ -89,6 +89,9 @@ def test_an_export_is_verified_by_model_signing_itself(tmp_path: Path) -> None:
         registry_export(NAME, tmp_path / "two.tflite", **options)
     assert not (tmp_path / "two.tflite").exists()
     verifier.verify(*registry_export(NAME, tmp_path / "two.tflite", force=True, **options))
+    with pytest.raises(StorageError, match=r"two\.tflite\.sig: is the signature of another file; nothing was written"):
+        registry_export(NAME, tmp_path / "two.tflite", registry=tmp_path / "r", force=True)
+    verifier.verify(tmp_path / "two.tflite", tmp_path / "two.tflite.sig")
 
 
 def test_without_the_package_of_signatures_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

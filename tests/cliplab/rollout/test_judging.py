@@ -68,6 +68,10 @@ def test_enough_devices_and_at_least_half_of_them_must_have_reported(assigned: i
     assert not waits or "assigned" in said.reason
 
 
+def test_one_device_is_called_one() -> None:
+    assert "healthy: 1 device, 5000 predictions" in verdict(healthy(assigned=1, reported=1), min_devices=1).reason
+
+
 @pytest.mark.parametrize(("minutes", "action"), [(59.9, "wait"), (60.0, "widen")])
 def test_a_stage_lasts_at_least_its_minutes(minutes: float, action: str) -> None:
     said = verdict(healthy(), minutes=minutes)
@@ -100,7 +104,7 @@ def test_a_worse_candidate_is_halted_and_the_reason_names_the_figure() -> None:
     said = verdict(groups(errors=(WORSE_COUNTS, MANY)), minutes=1.0)
     assert said.action == "halt"
     assert said.reason.startswith("failed predictions (figure of errors)")
-    assert "40 devices" in said.reason
+    assert "40 devices; e-value over 1,000,000, needed 333" in said.reason
     (test,) = said.tests
     assert test.halts
     shown = test.to_json()
