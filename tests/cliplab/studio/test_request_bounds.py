@@ -280,7 +280,8 @@ def test_a_rating_and_a_comparison_are_stored_once_with_who_and_what(
 def test_an_analysis_is_shown_with_its_facts(served: tuple[TestClient, Any]) -> None:
     found = served[0].get(f"/generate/reports/{REPORT}").json()
     assert (found["source"], found["local"], found["duration"], found["playable"]) == ("0.mp4", True, 60.0, True)
-    assert (found["candidates"], found["notes"], found["sound"]) == ([{"start": 1.0, "end": 5.0}], ["a note"], None)
+    (candidate,) = found["candidates"]
+    assert (candidate["start"], candidate["end"], found["notes"], found["sound"]) == (1.0, 5.0, ["a note"], None)
 
 
 def test_a_zip_is_made_for_the_studios_own_pages_only(served: tuple[TestClient, Any]) -> None:
