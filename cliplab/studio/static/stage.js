@@ -1,6 +1,6 @@
 // The picture in the middle: frames are decoded five ahead, so that the next is on screen before the key is up.
 
-import { pictureAddress } from "/static/item_picture.js";
+import { pictureAddress, pictureHeight } from "/static/item_picture.js";
 import { make, sayLoading } from "/static/studio.js";
 
 const AHEAD = 5, BEHIND = 2;
@@ -14,11 +14,12 @@ export class Stage {
     this.adopt();
   }
 
-  /** Take over the picture that first_picture.js put here. */
+  /** Take over the picture with which the page came, or which first_picture.js put here. */
   adopt() {
     const node = this.place.querySelector("img[data-item]");
     if (!node) return;
-    const id = Number(node.dataset.item), entry = { node, source: node.getAttribute("src") };
+    const id = Number(node.dataset.item), source = node.getAttribute("src");
+    const entry = { node, source, height: Number(new URLSearchParams(source.split("?")[1]).get("h")) };
     entry.decoded = node.decode().catch(() => this.failed(id, entry.source, entry));
     this.ready.set(id, entry);
     this.current = id;
@@ -29,7 +30,7 @@ export class Stage {
     this.current = id;
     const entry = this.prepare(id);
     const node = row && row.kind !== "frame" ? this.player(id, row, entry) : entry.node;
-    if (this.place.firstChild !== node) this.place.replaceChildren(node);
+    this.put(id, node, entry);
     sayLoading(this.place, entry.decoded);
     entry.node.alt = row ? row.name : `item ${id}`;
     const keep = new Set([id, ...neighbours]);
@@ -41,6 +42,14 @@ export class Stage {
     return entry.decoded;
   }
 
+  /** A smaller picture of the same item, with which the page came, stays until the one of the right size is there. */
+  put(id, node, entry) {
+    const before = this.place.firstChild;
+    if (before === node) return;
+    if (before?.dataset?.item !== String(id) || entry.node.complete) this.place.replaceChildren(node);
+    else entry.decoded.then(() => this.place.firstChild === before && this.current === id && this.place.replaceChildren(node));
+  }
+
   /** The items around a place that are to be decoded. */
   static around(index, length) {
     const wanted = [];
@@ -50,15 +59,15 @@ export class Stage {
   }
 
   prepare(id) {
-    const source = pictureAddress(id, this.place);
+    const height = pictureHeight(this.place), source = pictureAddress(id, this.place);
     let entry = this.ready.get(id);
-    if (entry && entry.source === source) return entry;
+    if (entry?.height >= height) return entry;
     const node = new Image();
     node.decoding = "sync"; // it is decoded already when it is shown
     node.draggable = false;
     if (!this.begun) node.fetchPriority = "high";
     node.src = source;
-    entry = { node, source, decoded: node.decode().catch(() => this.failed(id, source, entry)) };
+    entry = { node, source, height, decoded: node.decode().catch(() => this.failed(id, source, entry)) };
     this.ready.set(id, entry);
     return entry;
   }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 
@@ -85,4 +87,28 @@ def test_the_first_picture_is_asked_for_before_thumbnails_and_neighbours(served:
         until(lambda: page.wait_for_timeout(20) or sum("/frame?" in one for one in asked) > 1, what="the neighbours")
         assert "/frame?" in asked[0]
         assert answered[0] == 1
+        page.context.close()
+
+
+@pytest.mark.parametrize(("height", "scale", "last"), [(720, 1, "h=720"), (1400, 2, "h=2160")])
+def test_the_page_comes_with_the_first_picture(served: tuple[str, Any], height: int, scale: int, last: str) -> None:
+    url, _ = served
+    first = re.search(r'<img data-item="(\d+)" src="(/items/\1/frame\?h=720)"', httpx.get(f"{url}/label").text)
+    assert first is not None
+    with browser() as chromium:
+        page = chromium.new_context(viewport={"width": 1280, "height": height}, device_scale_factor=scale).new_page()
+        asked: list[str] = []
+        page.on(
+            "request", lambda request: asked.append(request.url) if f"/items/{first[1]}/frame?" in request.url else None
+        )
+        page.goto(f"{url}/label")
+        page.wait_for_function("document.querySelector('#name').textContent.length > 0")
+        # A picture that is large enough stays; a smaller one is shown until one of the right size is there.
+        until(lambda: page.wait_for_timeout(20) or last in page.get_attribute("#stage img", "src"), what="the picture")
+        assert [one.partition("?")[2] for one in asked] == list(dict.fromkeys(["h=720", last]))
+        page.keyboard.press("ArrowRight")
+        following = f"document.querySelector('#stage img')?.src.includes('/items/{int(first[1]) + 1}/')"
+        page.wait_for_function(following)
+        page.reload()
+        page.wait_for_function(following)
         page.context.close()
