@@ -18,7 +18,8 @@ const items = new Items();
 const stage = new Stage(at("stage"));
 const history_ = new History(outbox.studio);
 const state = { index: 0, gridOn: false, selected: new Set(), anchor: null, last: null, filters: {}, loading: new Set(),
-  bare: true }; // bare: the item on screen is shown without its row, which is on its way
+  bare: true, // the item on screen is shown without its row, which is on its way
+  listed: false }; // the list has come
 
 // Lists -----------------------------------------------------------------------------------------------------------------
 
@@ -44,6 +45,7 @@ function choose(index, event) {
 }
 
 function selectTo(index) {
+  if (nothingHere()) return;
   const from = state.anchor ?? state.index;
   state.anchor = from;
   state.selected = new Set();
@@ -54,6 +56,7 @@ function selectTo(index) {
 }
 
 function toggleSelected(index) {
+  if (nothingHere()) return;
   if (!state.selected.delete(index)) state.selected.add(index);
   state.anchor = index;
   go(index, { keep: true });
@@ -69,10 +72,17 @@ function clearSelection() {
 
 // The item on screen ------------------------------------------------------------------------------------------------------
 
+/** Whether there is no item for a key to act on; then the page says why. */
+function nothingHere() {
+  if (!items.length) say(state.listed ? "no item is in this list" : "the list is still loading: press the key again in a moment");
+  return !items.length;
+}
+
 const nameOf = (index) => items.row(index)?.name ?? `item ${items.ids[index]}`;
 
 /** Show an item. since: when the key went down, for the measurement of how long it takes. */
 function go(index, { keep = false, since = null } = {}) {
+  if (nothingHere()) return;
   if (!items.length) return;
   const before = state.index;
   state.index = Math.max(0, Math.min(items.length - 1, index));
@@ -141,7 +151,7 @@ const chosenPlaces = () => (state.gridOn && state.selected.size ? [...state.sele
 /** What the key of a class does: label and go on; where an item may have several labels, give it or take it away. */
 function press(code, event) {
   if (!several) return label(code, event);
-  if (!items.length) return null;
+  if (nothingHere()) return null;
   const [name] = codes.names(code), places = chosenPlaces();
   if (places.some((place) => items.labels[place] === SEVERAL)) return say("the labels are still loading: press the key again");
   const has = places.every((place) => codes.names(items.labels[place])?.includes(name));
@@ -154,7 +164,7 @@ function press(code, event) {
 
 /** Label the item on screen, or all that are selected, and go on to the next. code 0 removes the label. */
 function label(code, event) {
-  if (!items.length) return;
+  if (nothingHere()) return;
   const places = chosenPlaces(), changed = new Map(places.map((place) => [place, code]));
   if (!code && places.every((place) => !items.labels[place])) {
     say(`no label to remove: ${places.length > 1 ? `${places.length.toLocaleString("en")} items` : nameOf(places[0])}`);
@@ -235,6 +245,7 @@ function again(redo) {
 }
 
 function flag() {
+  if (nothingHere()) return null;
   const who = annotatorName();
   if (!who) return askName(flag);
   const index = state.index, on = !(items.flags[index] & FLAGGED);
@@ -247,6 +258,7 @@ function flag() {
 }
 
 function note() {
+  if (nothingHere()) return null;
   const who = annotatorName();
   if (!who) return askName(note);
   const index = state.index, id = items.ids[index];
@@ -330,6 +342,7 @@ function showGrid(on) {
 }
 
 async function selectAlike() {
+  if (nothingHere()) return;
   if (!state.gridOn) showGrid(true);
   say("comparing with the neighbours…");
   const { items: alike } = await api(`/items/${items.ids[state.index]}/alike`).catch((error) => ({ items: [], error }));
@@ -417,6 +430,7 @@ async function load({ first = false } = {}) {
   const shown = items.ids[state.index] ?? lastItem();
   const chosen = [...state.selected].map((place) => items.ids[place]), anchor = items.ids[state.anchor];
   items.take(found);
+  state.listed = true;
   const own = pending.filter((event) => event.local?.code !== undefined && event.annotator === items.annotator);
   for (const [id, code] of [...own.map((event) => [event.item, codeOf(event.local)]), ...since]) {
     const place = items.indexOf(id);

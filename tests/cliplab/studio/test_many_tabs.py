@@ -102,13 +102,13 @@ def test_the_page_comes_with_the_first_picture(served: tuple[str, Any], height: 
             "request", lambda request: asked.append(request.url) if f"/items/{first[1]}/frame?" in request.url else None
         )
         page.goto(f"{url}/label")
-        page.wait_for_function("document.querySelector('#name').textContent.length > 0")
+        until(lambda: page.inner_text("#name").startswith("frame"), what="the first row")
         # A picture that is large enough stays; a smaller one is shown until one of the right size is there.
         until(lambda: page.wait_for_timeout(20) or last in page.get_attribute("#stage img", "src"), what="the picture")
         assert [one.partition("?")[2] for one in asked] == list(dict.fromkeys(["h=720", last]))
         page.keyboard.press("ArrowRight")
-        following = f"document.querySelector('#stage img')?.src.includes('/items/{int(first[1]) + 1}/')"
-        page.wait_for_function(following)
+        following = f"/items/{int(first[1]) + 1}/"
+        until(lambda: following in page.get_attribute("#stage img", "src"), what="the next picture")
         page.reload()
-        page.wait_for_function(following)
+        until(lambda: following in page.get_attribute("#stage img", "src"), what="the picture that was on screen")
         page.context.close()
