@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-# What people write between the words of a label: spaces, low lines, hyphens and dashes.
+# What people write between the words of a label: spaces, underscores, hyphens and dashes.
 _BETWEEN_WORDS = re.compile(r"[\s_\-\u2010-\u2015\u2212]+")
 
 
