@@ -14,7 +14,7 @@ from adapters.records import Float32Array
 from adapters.training.calibration import fit_temperature
 from adapters.training.clip_features import FloatArray, IntArray, LabelledFeatures
 from adapters.training.fold_division import group_folds
-from adapters.training.regression import CONVERGED, LinearHead, Problem, main_directions, minimise, problem_of
+from adapters.training.regression import LinearHead, Problem, main_directions, minimise, problem_of
 from adapters.training.regression import feature_scale as feature_scale
 from adapters.training.regression import mean_loss as mean_loss
 from adapters.training.regression import solve as solve
@@ -30,6 +30,9 @@ _SAME_LOSS = 1e-4
 _TYPICAL_PENALTY = 0.05
 # Items of one clip resemble each other: this many rows are enough to compare penalties.
 _ROWS_TO_COMPARE = 1500
+# How exactly the heads of folds are solved, which only compare penalties: on 1,000 clips of eight items of 1,280
+# numbers the out-of-fold losses stay the same to four digits, with a third to half fewer evaluations.
+_CONVERGED_TO_COMPARE = 1e-7
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,7 @@ class _FoldHeads:
         """The head of each fold."""
 
         def solved(problem: Problem, start: FloatArray) -> FloatArray:
-            return minimise(problem, penalty, start, CONVERGED)
+            return minimise(problem, penalty, start, _CONVERGED_TO_COMPARE)
 
         self._found = list(self._pool.map(solved, self._problems, self._found))
         return [problem.head(found) for problem, found in zip(self._problems, self._found, strict=True)]
