@@ -18,10 +18,12 @@ from cliplab.studio.context import Studio, without_folders
 from cliplab.studio.frames import FrameService
 from cliplab.studio.hub import EventHub
 from cliplab.studio.importing import import_folder_labels
+from cliplab.studio.item_index import read_index
 from cliplab.studio.items import fill_items
 from cliplab.studio.jobs import Jobs
 from cliplab.studio.options import StudioOptions
 from cliplab.studio.output import OutputWriter
+from cliplab.studio.queries import ItemFilter
 from cliplab.studio.store import SEVERAL_LABELS, LabelStore, open_store
 from cliplab.studio.uploads import clear_uploads
 
@@ -67,9 +69,16 @@ def open_studio(options: StudioOptions) -> Iterator[Studio]:
 
 
 def _look_through(studio: Studio) -> None:
-    """Bring the items in step with the folder. Labels can be given meanwhile."""
-    if studio.store.read_only:
-        return
+    """Bring the items in step with the folder, and read them for the first page. Labels can be given meanwhile."""
+    if not studio.store.read_only:
+        _renew_items(studio)
+    # What the first page needs of 100,000 items takes a tenth of a second: read before somebody waits for it.
+    with contextlib.suppress(AdapterError):
+        studio.store.progress()
+        read_index(studio.store, ItemFilter(), studio.options.annotator or "")
+
+
+def _renew_items(studio: Studio) -> None:
     studio.scanning = True
     try:
         _take_in_labels(studio)
