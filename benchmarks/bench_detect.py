@@ -99,6 +99,15 @@ def compose(media: Path, number: int, minutes: float, path: Path) -> list[tuple[
     return events
 
 
+def composed(media: Path, number: int, minutes: float, folder: Path) -> tuple[Path, list[tuple[float, str]]]:
+    """A stream and its events; one that lies in the folder complete is taken from there."""
+    path = folder / f"stream{number}_{minutes:g}.mp4"
+    truth = path.with_suffix(".events")
+    if not truth.exists():
+        truth.write_text(json.dumps(compose(media, number, minutes, path)))
+    return path, [(float(moment), str(kind)) for moment, kind in json.loads(truth.read_text())]
+
+
 def write(
     path: Path, track: np.ndarray, scenes: list[list[np.ndarray]], shown: dict[int, list[np.ndarray]], minutes: float
 ) -> None:
@@ -157,11 +166,7 @@ def main() -> None:
         folder.mkdir(exist_ok=True)
         seconds = watched = 0.0
         for number in range(given.first, given.first + given.streams):
-            path = folder / f"stream{number}_{given.minutes:g}.mp4"
-            truth = path.with_suffix(".events")
-            if not truth.exists():
-                truth.write_text(json.dumps(compose(given.media, number, given.minutes, path)))
-            events = [(float(moment), str(kind)) for moment, kind in json.loads(truth.read_text())]
+            path, events = composed(given.media, number, given.minutes, folder)
             begun = time.perf_counter()
             report = find_highlights(path, OPTIONS)
             seconds, watched = seconds + time.perf_counter() - begun, watched + report.duration_seconds

@@ -1,11 +1,11 @@
 """Clips of composed streams with what a person would like of them, for ``bench_ratings.py --clips FILE``.
 
-    python benchmarks/rated_clips.py MEDIA FILE [--streams 24] [--minutes 10] [--per-event 3]
+    python benchmarks/rated_clips.py MEDIA FILE [--streams 24] [--minutes 10] [--per-event 3] [--folder DIR]
 
 The streams are those of bench_detect.py, composed, no broadcasts. Their best candidates, --per-event for each event,
 are cut and entered in a clip database as ``generate`` does it, with scores, features and sources. How much a clip is
 liked, on 1 to 7, follows what is in it: a trick that is cheered 6.5, a trick 5, a crowd or a shout alone 3.5, nothing
-1.5. Streams that are in FILE already are kept.
+1.5. Streams that are in FILE already are kept. --folder keeps the videos of the streams, as that of bench_detect.py does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench_detect import OPTIONS, compose
+from bench_detect import OPTIONS, composed
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -27,14 +27,15 @@ LIKED = {"both": 6.5, "trick": 5.0, "crowd": 3.5}
 NOTHING = 1.5
 
 
-def clips_of_stream(media: Path, number: int, minutes: float, per_event: float) -> list[dict[str, Any]]:
+def clips_of_stream(
+    media: Path, number: int, minutes: float, per_event: float, folder: Path | None
+) -> list[dict[str, Any]]:
     """The clips of one stream."""
     from cliplab.clips import ClipManager
     from cliplab.detect import find_highlights, generate_clips
 
     with tempfile.TemporaryDirectory() as temporary:
-        path = Path(temporary) / f"stream{number}.mp4"
-        truth = compose(media, number, minutes, path)
+        path, truth = composed(media, number, minutes, folder or Path(temporary))
         found = find_highlights(path, replace(OPTIONS, min_score=0.02, min_gap_seconds=12.0))
         best = found.ranked[: math.ceil(per_event * len(truth))]
         with ClipManager(Path(temporary) / "clips.db") as manager:
@@ -55,10 +56,11 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=24)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--per-event", type=float, default=3.0)
+    parser.add_argument("--folder", type=Path, help="where streams are kept for another run")
     given = parser.parse_args()
     rows = [json.loads(line) for line in given.file.read_text().splitlines()] if given.file.exists() else []
     for number in sorted(set(range(given.streams)) - {row["stream"] for row in rows}):
-        made = clips_of_stream(given.media, number, given.minutes, given.per_event)
+        made = clips_of_stream(given.media, number, given.minutes, given.per_event, given.folder)
         with given.file.open("a", encoding="utf-8") as file:
             file.writelines(f"{json.dumps(row)}\n" for row in made)
         kinds = [row["kind"] for row in made]
