@@ -5,7 +5,7 @@
 The streams are those of bench_detect.py, composed, no broadcasts. Their best candidates, --per-event for each event,
 are cut and entered in a clip database as ``generate`` does it, with scores, features and sources. How much a clip is
 liked, on 1 to 7, follows what is in it: a trick that is cheered 6.5, a trick 5, a crowd or a shout alone 3.5, nothing
-1.5. Streams that are in FILE already are kept. --folder keeps the videos of the streams, as that of bench_detect.py does.
+1.5. Streams that are in FILE already are kept. --folder keeps the streams, as in bench_detect.py.
 """
 
 from __future__ import annotations
