@@ -133,7 +133,7 @@ def _public(url: str) -> None:
 
 
 def _progress_of(job: Job, may_stop: bool = True) -> Callable[[str, float, float], None]:
-    words = {"watch": "watching and listening, seconds", "clips": "writing clips"}
+    words = {"watch": "watching and listening (seconds)", "clips": "writing clips"}
 
     def progress(stage: str, done: float, total: float) -> None:
         if may_stop:

@@ -15,7 +15,7 @@ from cliplab.studio.context import Studio, shown
 from cliplab.studio.security import inside
 
 if TYPE_CHECKING:
-    from cliplab.clips import ClipManager, RatingBasedTrainer
+    from cliplab.clips import Clip, ClipManager, RatingBasedTrainer
 
 _HOW = "create some on the Generate page, or register clips in {name} (docs/guides/clips.md shows how)"
 _open: dict[str, tuple[ClipManager, RatingBasedTrainer]] = {}
@@ -131,6 +131,38 @@ def clip_file(studio: Studio, clip_id: int) -> tuple[Path, str]:
     manager, _ = clips_of(studio)
     with refusing():
         clip = manager.get_clip(clip_id)
+    return _file_of(studio, clip)
+
+
+def why_not_shown(studio: Studio, clip: Clip) -> str | None:
+    """Why nobody can see a clip: its file is missing, or outside the studio's folder; None where it can be seen.
+
+    Args:
+        studio: The studio.
+        clip: The clip.
+    """
+    try:
+        _file_of(studio, clip)
+    except RequestError as error:
+        return str(error)
+    return None
+
+
+def picture_file(studio: Studio, clip: Clip) -> Path | None:
+    """The thumbnail that ``generate`` wrote beside a clip, if it lies in the studio's folder.
+
+    Args:
+        studio: The studio.
+        clip: The clip.
+    """
+    try:
+        path = inside(studio, Path(clip.filepath).with_suffix(".jpg"))
+    except (RequestError, ValueError):
+        return None
+    return path if path.is_file() else None
+
+
+def _file_of(studio: Studio, clip: Clip) -> tuple[Path, str]:
     path = inside(studio, clip.filepath)
     if not path.is_file():
         raise RequestError(

@@ -22,7 +22,7 @@ from adapters.hosts.http_server.errors import RequestError, json_response
 from cliplab.studio.child_job import run_child
 from cliplab.studio.context import Page, Studio
 from cliplab.studio.pages import json_body, render, studio_of
-from cliplab.studio.rated_clips import clip_file, clips_of, refusing, why_no_clips
+from cliplab.studio.rated_clips import clip_file, clips_of, picture_file, refusing, why_no_clips, why_not_shown
 from cliplab.studio.security import audit
 
 PAGE = Page(path="/browse", title="Browse", order=70, available=why_no_clips)
@@ -55,8 +55,12 @@ def page(request: Request) -> Response:
     more = urlencode({**kept, "before": shown[-1].id}) if len(found) > _PAGE else ""
     tags = manager.tags([clip.id for clip in shown])
     numbers = manager.get_statistics()
+    studio = studio_of(request)
+    faults = {clip.id: why for clip in shown if (why := why_not_shown(studio, clip))}
+    pictures = {clip.id for clip in shown if picture_file(studio, clip)}
+    facts = {"faults": faults, "pictures": pictures, "serving": sorted(trainer.models())}
     context = {"clips": shown, "tags": tags, "filters": _FILTERS, "more": more, "numbers": numbers, **kept}
-    return render(request, "browse.html", {**context, "serving": sorted(trainer.models())})
+    return render(request, "browse.html", {**context, **facts})
 
 
 def download(request: Request) -> Response:

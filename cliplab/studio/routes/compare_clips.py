@@ -12,9 +12,10 @@ from starlette.routing import Route
 from adapters.hosts.http_server.errors import json_response
 from cliplab.studio.context import Page, Studio, shown, shown_place
 from cliplab.studio.pages import json_body, render, studio_of
-from cliplab.studio.rated_clips import clips_of, refusing, request_key, seen_at, why_no_clips
+from cliplab.studio.rated_clips import clips_of, refusing, request_key, seen_at, why_no_clips, why_not_shown
 
 _PAIRS = 10
+_DRAWN = 3 * _PAIRS  # some have clips that nobody can see
 
 
 def _available(studio: Studio) -> str | None:
@@ -33,12 +34,16 @@ def page(request: Request) -> Response:
 
 
 def pairs(request: Request) -> Response:
-    """Answer ``GET /compare/pairs``: pairs of clips of one type, those that models find alike first."""
+    """Answer ``GET /compare/pairs``: pairs of clips of one type whose files are there, and how many clips are not."""
     from cliplab.clips import next_pairs
 
-    manager, trainer = clips_of(studio_of(request))
-    found = next_pairs(manager, trainer, _PAIRS)
-    return json_response({"pairs": [[_shown_clip(one), _shown_clip(other)] for one, other in found]})
+    studio = studio_of(request)
+    manager, trainer = clips_of(studio)
+    found = next_pairs(manager, trainer, _DRAWN)
+    hidden = {clip.id for pair in found for clip in pair if why_not_shown(studio, clip)}
+    seen = [pair for pair in found if not hidden & {clip.id for clip in pair}]
+    pairs = [[_shown_clip(one), _shown_clip(other)] for one, other in seen[:_PAIRS]]
+    return json_response({"pairs": pairs, "hidden": len(hidden)})
 
 
 def _shown_clip(clip: Any) -> dict[str, Any]:

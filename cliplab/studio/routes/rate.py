@@ -12,9 +12,18 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from adapters.hosts.http_server.errors import RequestError, json_response
-from cliplab.studio.context import Page, Studio, shown, shown_place
+from cliplab.studio.context import Page, shown, shown_place
 from cliplab.studio.pages import json_body, render, studio_of
-from cliplab.studio.rated_clips import clip_file, clips_of, refusing, request_key, seen_at, why_no_clips
+from cliplab.studio.rated_clips import (
+    clip_file,
+    clips_of,
+    picture_file,
+    refusing,
+    request_key,
+    seen_at,
+    why_no_clips,
+    why_not_shown,
+)
 from cliplab.studio.security import audit
 
 PAGE = Page(path="/rate", title="Rate", order=50, available=why_no_clips)
@@ -45,7 +54,7 @@ def following(request: Request) -> Response:
     models = trainer.models()
     rows, hidden = [], 0
     for one in found:
-        if not _can_be_shown(studio_of(request), one.clip.id):
+        if why_not_shown(studio_of(request), one.clip):
             hidden += 1
             continue
         model, effects = models.get(one.clip.clip_type), []
@@ -112,13 +121,15 @@ def media(request: Request) -> Response:
     return FileResponse(path, media_type=kind)
 
 
-def _can_be_shown(studio: Studio, clip_id: int) -> bool:
-    """Whether the file of a clip is there, and in the studio's folder: nobody can rate what nobody sees."""
-    try:
-        clip_file(studio, clip_id)
-    except RequestError:
-        return False
-    return True
+def picture(request: Request) -> Response:
+    """Answer ``GET /rate/clips/ID/picture``: the thumbnail that lies beside the clip's file."""
+    studio = studio_of(request)
+    manager, _ = clips_of(studio)
+    with refusing():
+        path = picture_file(studio, manager.get_clip(request.path_params["clip"]))
+    if path is None:
+        raise RequestError(404, "this clip has no thumbnail")
+    return FileResponse(path, media_type="image/jpeg")
 
 
 def _state(request: Request) -> dict[str, Any]:
@@ -141,4 +152,5 @@ ROUTES = [
     Route("/rate/agreement", agreement),
     Route("/rate/train", train, methods=["POST"]),
     Route("/rate/clips/{clip:number}/media", media),
+    Route("/rate/clips/{clip:number}/picture", picture),
 ]

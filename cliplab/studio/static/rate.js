@@ -1,6 +1,6 @@
 // The Rate page: a key stores a rating here first, then sends it; the next clip plays at once.
 
-import { api, hasPicture, keys, make, say, sayLoading } from "/static/studio.js";
+import { api, hasPicture, keys, make, say, sayLoading, whyNot } from "/static/studio.js";
 import { keep, ratings } from "/static/ratings_outbox.js";
 
 const $ = (id) => document.getElementById(id);
@@ -22,7 +22,9 @@ async function load() {
     if (place < 0 && clips.length) show(0);
     else if (!fresh.length && !found.hidden) say("You have rated all other clips.");
     api(`/rate/agreement`).then(showAgreement).catch(() => {}); // it is beside the clips, and waits for nothing
-    if (found.hidden) say(`${found.hidden} clips are left out: their files are missing, or outside this folder.`, { bad: true });
+    const left = `${found.hidden} clips are left out: their files are missing, or outside this folder.`;
+    if (found.hidden) say(left, { bad: true });
+    if (place < 0) $("empty").textContent = found.hidden ? left : "You have rated all clips.";
   } catch (error) {
     say(`clips could not be loaded: ${error.message}`, { bad: true });
   }
@@ -60,12 +62,7 @@ function show(at) {
 }
 
 async function explain(clip) {
-  let why = "this browser cannot play it";
-  try {
-    await api(`/rate/clips/${clip.id}/media`, undefined, { headers: { Range: "bytes=0-0" } });
-  } catch (error) {
-    why = error.message;
-  }
+  const why = await whyNot(`/rate/clips/${clip.id}/media`);
   if (clips[place] === clip) $("stage").replaceChildren(make("p", { role: "alert" }, `${clip.filename}: ${why}`));
 }
 

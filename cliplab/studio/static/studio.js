@@ -59,6 +59,16 @@ export function sayLoading(place, arrived) {
 export const hasPicture = (video) =>
   new Promise((resolve) => ["loadeddata", "error", "emptied"].forEach((name) => video.addEventListener(name, resolve, { once: true })));
 
+/** Why a file of the studio does not play: what the server says of it, or that the browser cannot. */
+export async function whyNot(address) {
+  try {
+    await api(address, undefined, { headers: { Range: "bytes=0-0" } });
+  } catch (error) {
+    return error.message;
+  }
+  return "this browser cannot play it";
+}
+
 const typing = (target) =>
   target instanceof HTMLElement &&
   (target.isContentEditable || ["TEXTAREA", "SELECT"].includes(target.tagName) ||

@@ -317,3 +317,86 @@ def test_values_that_no_database_holds_are_refused(
     assert client.post("/rate", content=json.dumps(body)).status_code == status
     body = {"better": body.pop("clip"), "worse": 2, **body}
     assert client.post("/compare", content=json.dumps(body)).status_code == status
+
+
+def test_clips_that_nobody_can_see_are_said_on_every_page(served: tuple[TestClient, Any, Path]) -> None:
+    """Of twelve clips one is deleted and one is moved out of the folder, while the pages are open."""
+    client, _, folder = served
+    (folder / "output_clips" / "3.mp4").unlink()
+    (folder / "output_clips" / "5.mp4").rename(folder.parent / "5.mp4")
+    (folder / "output_clips" / "5.mp4").symlink_to(folder.parent / "5.mp4")
+    seen, hidden = set(), 0
+    for _ in range(20):
+        found = client.get("/compare/pairs").json()
+        seen |= {clip["id"] for pair in found["pairs"] for clip in pair}
+        hidden = max(hidden, found["hidden"])
+    assert seen == set(range(1, 13)) - {4, 6}
+    assert hidden == 2
+    cards = client.get("/browse").text.split('<article class="card">')[1:]
+    faults = {12 - place: card for place, card in enumerate(cards) if "<video" not in card}
+    assert set(faults) == {4, 6}
+    assert "3.mp4: the file is missing" in faults[4]
+    assert "outside the studio&#39;s folder" in faults[6]
+    assert not any('type="checkbox"' in card or "/download" in card for card in faults.values())
+
+
+def test_the_gallery_shows_the_thumbnail_beside_a_clip(served: tuple[TestClient, Any, Path]) -> None:
+    client, _, folder = served
+    (folder / "output_clips" / "1.jpg").write_bytes(b"\xff\xd8 a picture")
+    (folder.parent / "secret.jpg").write_bytes(b"secret")
+    (folder / "output_clips" / "2.jpg").symlink_to(folder.parent / "secret.jpg")
+    assert client.get("/browse").text.count("poster=") == 1
+    answer = client.get("/rate/clips/2/picture")
+    assert (answer.content, answer.headers["content-type"]) == (b"\xff\xd8 a picture", "image/jpeg")
+    assert [client.get(f"/rate/clips/{number}/picture").status_code for number in (1, 3, 99)] == [404, 404, 404]
+
+
+def test_a_clip_that_goes_while_a_page_shows_it_is_named(tmp_path: Path) -> None:
+    """On Rate and Compare in a browser; and what Rate says where no clip can be seen."""
+    folder = tmp_path / "data"
+    fill(folder)
+    with running_studio(folder) as (address, _), browser() as opened:
+        page = opened.new_page(viewport={"width": 390, "height": 800})
+        page.goto(f"{address}/browse")
+        page.wait_for_selector(".card")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390, "nothing is wider than a telephone"
+        clips = {path: path.read_bytes() for path in (folder / "output_clips").glob("*.mp4")}
+
+        def remove(route: Any) -> None:
+            """Between the answer that names the clips and the browser that asks for them."""
+            answer = route.fetch()
+            for clip in clips:
+                clip.unlink()
+            route.fulfill(response=answer)
+
+        for path, place in (("compare/pairs", "#pair [role=alert]"), ("rate/next?*", "#stage [role=alert]")):
+            page.route(f"**/{path}", remove, times=1)
+            page.goto(f"{address}/{path.split('/')[0]}")
+            page.wait_for_selector(place)
+            assert "the file is missing" in page.locator(place).first.text_content()
+            for clip, content in clips.items():
+                clip.write_bytes(content)
+        for clip in clips:
+            clip.unlink()
+        page.reload()
+        page.wait_for_selector("#empty >> text=12 clips are left out")
+        page.close()
+
+
+def test_one_clip_of_a_pair_is_heard_at_a_time(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    fill(folder)
+    with running_studio(folder) as (address, _), browser() as opened:
+        page = opened.new_page()
+        page.goto(f"{address}/compare")
+        page.wait_for_selector("#pair video")
+        page.locator("body").click(position={"x": 2, "y": 300})
+        muted = "[...document.querySelectorAll('#pair video')].map((one) => one.muted)"
+        heard = [page.evaluate(muted)]
+        for _ in range(3):
+            page.keyboard.press("ArrowUp")
+            heard.append(page.evaluate(muted))
+        assert heard == [[True, True], [False, True], [True, False], [True, True]]
+        page.evaluate("document.querySelectorAll('#pair video').forEach((one) => { one.muted = false; })")
+        until(lambda: sum(page.evaluate(muted)) >= 1, what="one of two is muted again")
+        page.close()
