@@ -1,8 +1,8 @@
-"""Take the pictures of the studio's Models, Review, Annotators and Generate pages in docs/images.
+"""Take the pictures of the studio's Models, Review and Annotators pages in docs/images.
 
     python scripts/studio_work_pictures.py [OUTPUT_DIR]
 
-Needs `cliplab[studio,train,clips]`, playwright and chromium, and a minute. All that is shown is drawn or rendered.
+Needs `cliplab[studio,train]`, playwright and chromium, and a minute. All that is shown is drawn or rendered.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from studio_pictures import ROOT, extract, ready
 
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/support")]
 
-from highlight_files import write_recording  # noqa: E402
 from small_network import SMALL_NETWORK  # noqa: E402
 from studio_page import browser, running_studio  # noqa: E402
 from tiny_videos import render_dataset, render_video  # noqa: E402
@@ -119,31 +118,10 @@ def people_pages(opened: Any, folder: Path, output: Path) -> None:
         take(page, output / "studio_annotators.png")
 
 
-def generate_page(opened: Any, folder: Path, output: Path) -> None:
-    """The highlights of a minute with two roars and a rush, one of them deselected."""
-    write_recording(folder / "day.mp4", 60.0, [(11.0, "roar"), (29.0, "rush"), (44.0, "roar")])
-    with running_studio(folder, annotator="Ada") as (url, _):
-        page = dark_page(opened)
-        page.goto(f"{url}/generate")
-        page.get_by_label("Stream URL or video").fill("day.mp4")
-        for name in ("Clip duration (s)", "Minimum gap (s)"):
-            page.get_by_label(name).fill("8")
-        page.get_by_role("button", name="Analyze Stream").click()
-        page.wait_for_selector("#highlights li")
-        ready(page)
-        page.keyboard.press("Escape")
-        page.locator("body").click(position={"x": 5, "y": 130})
-        page.keyboard.press("x")
-        page.get_by_role("button", name="Generate Clips").click()
-        page.wait_for_selector("#made >> text=clips written")
-        ready(page)
-        take(page, output / "studio_generate.png")
-
-
 def main() -> None:
     output = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs/images"
     with tempfile.TemporaryDirectory() as name, browser() as opened:
-        for number, pages in enumerate((generate_page, people_pages, models_pages)):
+        for number, pages in enumerate((people_pages, models_pages)):
             folder = Path(name) / str(number)
             folder.mkdir()
             pages(opened, folder, output)

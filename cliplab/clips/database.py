@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from adapters.errors import StorageError
-from cliplab.clips.schema import FACTS, OWN_WRITER, Connection, sa
+from cliplab.clips.schema import FACTS, METADATA, OWN_WRITER, Connection, sa
+from cliplab.clips.triggers import TRIGGERS
 from cliplab.sql import (
     alembic_config,
     copy_sqlite,
@@ -128,9 +130,14 @@ class Database:
                 # The lock is held: what is copied is what is migrated.
                 copy_sqlite(self.path, self.backup_path)
             config.attributes["connection"] = connection
-            if found is not None and not sa.inspect(connection).has_table("alembic_version"):
-                command.stamp(config, found)
-            command.upgrade(config, "head")
+            try:
+                if found is not None and not sa.inspect(connection).has_table("alembic_version"):
+                    command.stamp(config, found)
+                command.upgrade(config, "head")
+            except BaseException:  # the database stays as it was, and each try would leave a copy
+                if self.backup_path is not None:
+                    self.backup_path.unlink(missing_ok=True)
+                raise
             self.migrated_from = found
 
     def _version(self, connection: Connection, known: list[str]) -> str | None:
@@ -139,6 +146,7 @@ class Database:
         if "alembic_version" in tables:
             rows = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars().all()
             if len(rows) == 1 and rows[0] in known:
+                self._require_whole(connection, tables, str(rows[0]))
                 return str(rows[0])
             raise StorageError(
                 f"{self.name}: has version {', '.join(map(repr, rows)) or 'none'}; this cliplab knows "
@@ -147,6 +155,7 @@ class Database:
             )
         if "clips" in tables:
             self._require_seed(connection)
+            self._require_whole(connection, tables, _SEED)
             return _SEED
         if tables and self.is_sqlite:
             raise StorageError(
@@ -154,6 +163,31 @@ class Database:
                 "database"
             )
         return None
+
+    def _require_whole(self, connection: Connection, tables: set[str], version: str) -> None:
+        """Refuse a database that has some of another version's tables and triggers: half migrated, or altered."""
+        there = {name for name in tables if name in METADATA.tables} | self._triggers(connection)
+        wanted = {"clips"} if version == _SEED else {*METADATA.tables, *TRIGGERS}
+        missing, more = sorted(wanted - there), sorted(there - wanted)
+        if not missing and not more:
+            return
+        found = [f"lacks {', '.join(missing)}"] if missing else []
+        found += [f"has {', '.join(more)} of a later version"] if more else []
+        copies = [] if self.path is None else sorted(self.path.parent.glob(f"{glob.escape(self.path.name)}.version-*"))
+        way = f"its copy {copies[-1].name}" if copies else "a copy of it"
+        raise StorageError(
+            f"{self.name}: is half migrated, or another program altered it: it is of version {version}, but "
+            f"{' and '.join(found)}. Nothing was changed. Put {way} in its place, or move it away to begin a new one"
+        )
+
+    def _triggers(self, connection: Connection) -> set[str]:
+        """Our triggers in the database."""
+        query = (
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'clips'"
+            if self.is_sqlite
+            else "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass('clips') AND NOT tgisinternal"
+        )
+        return set(connection.exec_driver_sql(query).scalars()) & set(TRIGGERS)
 
     def _require_seed(self, connection: Connection) -> None:
         from cliplab.clips.schema import CLIPS

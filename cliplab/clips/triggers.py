@@ -10,6 +10,7 @@ from __future__ import annotations
 from cliplab.clips.schema import OWN_WRITER
 
 RATER_OF_SCRIPTS = "clips.db"
+TRIGGERS = ("clips_added_rated", "clips_rated", "clips_removed")
 
 _NOW_SQLITE = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')"
 _NOT_OURS_SQLITE = f"NOT EXISTS (SELECT 1 FROM facts WHERE name = '{OWN_WRITER}')"

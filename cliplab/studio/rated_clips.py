@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from cliplab.clips import Clip, ClipManager, RatingBasedTrainer
 
 _HOW = "create some on the Generate page, or register clips in {name} (docs/guides/clips.md shows how)"
-_open: dict[str, tuple[ClipManager, RatingBasedTrainer]] = {}
+# With what tells a file from another one that has come into its place.
+_open: dict[str, tuple[tuple[int, int] | None, ClipManager, RatingBasedTrainer]] = {}
 _guard = threading.Lock()
 
 
@@ -39,11 +40,39 @@ def clips_of(studio: Studio) -> tuple[ClipManager, RatingBasedTrainer]:
     if not _exists(database):
         raise RequestError(404, f"There are no clips to rate yet: {_HOW.format(name=_shown(database))}.")
     with _guard:
-        if database not in _open:
+        identity = _identity(database)
+        if database not in _open or _open[database][0] != identity:
             manager = ClipManager(database)
             folder = studio.options.data_dir if is_postgres(database) else Path(database).resolve().parent
-            _open[database] = manager, RatingBasedTrainer(manager, folder / "models" / "highlight_model.skops")
-        return _open[database]
+            trainer = RatingBasedTrainer(manager, folder / "models" / "highlight_model.skops")
+            _open[database] = identity, manager, trainer
+        return _open[database][1:]
+
+
+def clips_to_write(studio: Studio) -> tuple[ClipManager, RatingBasedTrainer]:
+    """As ``clips_of``, for what a person said: while the file is missing, it is to be sent again, not given up.
+
+    Args:
+        studio: The studio.
+
+    Raises:
+        RequestError: 503, the file of the database does not exist.
+        StorageError: The database cannot be opened.
+        MissingExtraError: The ``clips`` extra is not installed.
+    """
+    database = studio.options.clip_database
+    if not _exists(database):
+        raise RequestError(
+            503, f"{_shown(database)} is missing. Put it back: what you say is kept in this browser until then"
+        )
+    return clips_of(studio)
+
+
+def _identity(database: str) -> tuple[int, int] | None:
+    if is_postgres(database):
+        return None
+    found = Path(database).stat()
+    return found.st_dev, found.st_ino
 
 
 def _exists(database: str) -> bool:

@@ -34,6 +34,10 @@ PICTURES = {
         "scripts/studio_pictures.py",
     ),
     **dict.fromkeys(
+        ("studio_browse.jpg", "studio_compare.jpg", "studio_generate.jpg", "studio_rate.jpg"),
+        "scripts/studio_clip_pictures.py",
+    ),
+    **dict.fromkeys(
         (
             "models_edit_wrong.png",
             "models_list.png",
@@ -41,7 +45,6 @@ PICTURES = {
             "models_training.png",
             "models_tried.png",
             "studio_annotators.png",
-            "studio_generate.png",
             "studio_review.png",
         ),
         "scripts/studio_work_pictures.py",

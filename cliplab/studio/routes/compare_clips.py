@@ -12,7 +12,15 @@ from starlette.routing import Route
 from adapters.hosts.http_server.errors import json_response
 from cliplab.studio.context import Page, Studio, shown, shown_place
 from cliplab.studio.pages import json_body, render, studio_of
-from cliplab.studio.rated_clips import clips_of, refusing, request_key, seen_at, why_no_clips, why_not_shown
+from cliplab.studio.rated_clips import (
+    clips_of,
+    clips_to_write,
+    refusing,
+    request_key,
+    seen_at,
+    why_no_clips,
+    why_not_shown,
+)
 
 _PAIRS = 10
 _DRAWN = 3 * _PAIRS  # some have clips that nobody can see
@@ -54,7 +62,7 @@ def _shown_clip(clip: Any) -> dict[str, Any]:
 async def compare(request: Request) -> Response:
     """Answer ``POST /compare``: store which of two clips is better. The same client and sequence are stored once."""
     body = await json_body(request, ("better", "worse", "rater", "client", "sequence"))
-    manager, _ = clips_of(studio_of(request))
+    manager, _ = clips_to_write(studio_of(request))
     client, sequence = request_key(body)
     created_at = seen_at(body, "better_created_at"), seen_at(body, "worse_created_at")
 

@@ -17,6 +17,7 @@ from cliplab.studio.pages import json_body, render, studio_of
 from cliplab.studio.rated_clips import (
     clip_file,
     clips_of,
+    clips_to_write,
     picture_file,
     refusing,
     request_key,
@@ -83,7 +84,7 @@ def agreement(request: Request) -> Response:
 async def rate(request: Request) -> Response:
     """Answer ``POST /rate``: store one rating. The same client and sequence are stored once."""
     body = await json_body(request, ("clip", "stars", "rater", "client", "sequence"))
-    manager, _ = clips_of(studio_of(request))
+    manager, _ = clips_to_write(studio_of(request))
     client, sequence = request_key(body)
     created_at = seen_at(body, "created_at")
 

@@ -86,6 +86,7 @@ def test_a_migration_that_fails_leaves_everything_as_it_was(tmp_path: Path, monk
     with closing(sqlite3.connect(path)) as connection:
         names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
     assert names == {"clips"}
+    assert list(tmp_path.glob("clips.db.version-*")) == [], "a copy of what was not changed"
     monkeypatch.undo()
     with ClipManager(path) as manager:
         assert manager.get_clip(1).rating == 5
@@ -121,6 +122,33 @@ def test_a_database_of_a_later_version_is_refused_and_not_altered(tmp_path: Path
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
         connection.commit()
     with pytest.raises(StorageError, match=r"'9999'.*Update cliplab"):
+        ClipManager(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE alembic_version SET version_num = '0001'", r"version 0001, but has .*ratings.* of a later version"),
+        ("DROP TABLE alembic_version", r"version 0001, but has .*ratings.* of a later version"),
+        ("DROP TABLE comparisons", "version 0002, but lacks comparisons"),
+        ("DROP TRIGGER clips_rated", "version 0002, but lacks clips_rated"),
+    ],
+)
+def test_a_half_migrated_database_is_named_so_and_left_alone(tmp_path: Path, change: str, said: str) -> None:
+    path = tmp_path / "clips.db"
+    with ClipManager(path) as manager:
+        manager.rate_clip(manager.register_clip("a.mp4", 0, 1, 0.5, "audio", {}), 5)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(change)
+        connection.commit()
+    before = dump(path)
+    for _ in range(3):
+        with pytest.raises(StorageError, match=rf"half migrated.*{said}.*a copy of it"):
+            ClipManager(path)
+    assert dump(path) == before
+    assert list(tmp_path.glob("clips.db.version-*")) == [], "each try would leave another copy"
+    (tmp_path / "clips.db.version-0001-20260101-000000").write_bytes(b"")
+    with pytest.raises(StorageError, match=r"its copy clips\.db\.version-0001-20260101-000000"):
         ClipManager(path)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -400,3 +402,59 @@ def test_one_clip_of_a_pair_is_heard_at_a_time(tmp_path: Path) -> None:
         page.evaluate("document.querySelectorAll('#pair video').forEach((one) => { one.muted = false; })")
         until(lambda: sum(page.evaluate(muted)) >= 1, what="one of two is muted again")
         page.close()
+
+
+def test_a_database_that_is_moved_away_and_one_that_takes_its_place(served: tuple[TestClient, Any, Path]) -> None:
+    """Ratings are to be sent again while there is none, and go to the one that is there, not to the one that was."""
+    client, _, folder = served
+    assert client.post("/rate", json=rating(1, 5)).json()["stored"]
+    for name in ("clips.db", "clips.db-wal", "clips.db-shm"):
+        (folder / name).rename(folder / f"old-{name.replace('clips', 'clips1')}")
+    answer = client.post("/rate", json=rating(2, 4, 1))
+    assert (answer.status_code, "Put it back" in answer.json()["error"]) == (503, True)
+    compared = {"better": 1, "worse": 2, "rater": "ann", "client": "tab", "sequence": 9}
+    assert client.post("/compare", json=compared).status_code == 503
+    with ClipManager(folder / "clips.db") as manager:
+        manager.register_clip("output_clips/7.mp4", 7.0, 9.0, 0.5, "video", {})
+    assert [clip["filename"] for clip in client.get("/rate/next").json()["clips"]] == ["7.mp4"]
+    assert client.post("/rate", json=rating(1, 2, 2)).json()["statistics"]["ratings"] == 1
+    with ClipManager(folder / "clips.db") as manager:
+        assert manager.get_clip(1).rating == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE alembic_version SET version_num = '9999'", "Update cliplab"),
+        ("DROP TABLE comparisons", "half migrated"),
+    ],
+)
+def test_a_database_of_another_version_is_said_on_each_page(tmp_path: Path, change: str, said: str) -> None:
+    folder = tmp_path / "data"
+    fill(folder, clips=2)
+    with closing(sqlite3.connect(folder / "clips.db")) as connection:
+        connection.execute(change)
+        connection.commit()
+    with open_studio(StudioOptions(folder)) as studio:
+        client = TestClient(make_app(studio), base_url="http://127.0.0.1:8080")
+        client.headers["X-CSRF-Token"] = studio.csrf
+        for page in ("/rate", "/compare", "/browse"):
+            assert said in client.get(page).text
+        answer = client.post("/rate", json=rating(1, 5))
+        assert answer.status_code >= 500, "the browser keeps the rating and sends it again"
+        assert said in answer.json()["error"]
+
+
+def test_a_locked_database_keeps_the_rating_in_the_browser(
+    served: tuple[TestClient, Any, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cliplab.sql._WAIT_SECONDS", 0.1)
+    client, _, folder = served
+    with closing(sqlite3.connect(folder / "clips.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answer = client.post("/rate", json=rating(1, 5))
+        assert (answer.status_code, "Another process" in answer.json()["error"]) == (507, True)
+        for page in ("/rate", "/compare", "/browse", "/rate/next"):
+            assert client.get(page).status_code == 200, "reading goes on"
+        other.rollback()
+    assert client.post("/rate", json=rating(1, 5)).json()["stored"]
