@@ -141,6 +141,17 @@ def test_what_a_page_may_not_name(client: TestClient, body: Any, status: int) ->
     assert client.get("/models/jobs/none/state").status_code == 404
 
 
+def test_a_host_that_does_not_exist_is_named(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, port: int, **_: Any) -> list[Any]:
+        raise web_addresses.socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(web_addresses.socket, "getaddrinfo", resolve)
+    answer = client.post("/generate/analyze", json=source("https://nowhere.invalid/live.m3u8"))
+    assert answer.status_code == 400
+    assert "nowhere.invalid: cannot be found" in answer.json()["error"]
+    assert "Check the address" in answer.json()["error"]
+
+
 def test_public_addresses_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(host: str, port: int, **_: Any) -> list[Any]:
         return [(2, 1, 6, "", (host, port))]
