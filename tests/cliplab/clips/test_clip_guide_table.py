@@ -6,6 +6,7 @@ Each check takes its words from the guide itself, so that a word that is read wr
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import sqlite3
 from html import unescape
@@ -18,6 +19,8 @@ pytest.importorskip("sqlalchemy", reason="the clip database needs the clips extr
 pytest.importorskip("alembic", reason="the clip database needs the clips extra: pip install 'cliplab[clips]'")
 
 from cliplab.clips import DEFAULT_MODEL, STARS, ClipManager, RatingBasedTrainer, clips_list
+from cliplab.clips.consensus import Rating, find_consensus
+from cliplab.clips.learners import LEARNERS
 from cliplab.clips.records import CLIP_TYPES, DEFAULT_DATABASE, MIN_SAMPLES, RETRAIN_EVERY
 from cliplab.detect.highlights.generating import DEFAULT_OUTPUT
 
@@ -39,6 +42,9 @@ FACTS = [
         "gallery to 50 most recent",
         lambda: _default(clips_list, "limit") == 50 == _default(ClipManager.list_clips, "limit"),
     ),
+    ("Ratings are normalized to 0-1 scale", lambda: _learned_from_stars()),
+    ("Gradient Boosting models learn", lambda: "gradient_boosting" in LEARNERS),
+    ("features TEXT NOT NULL,   -- JSON string", lambda: _stored_features() == {"tempo": 120.0}),
     ("limit=50", lambda: _default(ClipManager.get_clips_for_review, "limit") == 50),
     ("min_samples=10", lambda: _default(RatingBasedTrainer.train_from_ratings, "min_samples") == 10),
 ]
@@ -65,6 +71,20 @@ def guide(shared: Path) -> str:
 
 def _default(function: object, name: str) -> object:
     return inspect.signature(function).parameters[name].default  # type: ignore[arg-type]
+
+
+def _learned_from_stars() -> bool:
+    """One to five stars become targets that rise within 0..1."""
+    found = find_consensus(5, [Rating(place, "ann", place + 1) for place in range(5)], []).quality.tolist()
+    return 0 <= found[0] < 0.5 < found[4] <= 1 and found == sorted(found)
+
+
+def _stored_features() -> object:
+    """What a script reads from the column of a registered clip."""
+    with ClipManager(":memory:") as manager:
+        manager.register_clip("a.mp4", 0, 1, 0.5, "audio", {"tempo": 120.0})
+        with manager.database.reading() as connection:
+            return json.loads(connection.exec_driver_sql("SELECT features FROM clips").scalar_one())
 
 
 @pytest.mark.parametrize(("sentence", "holds"), FACTS, ids=[sentence for sentence, _ in FACTS])

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tflite_adapter import make_tflite
 
+from adapters.config import key_schemas
 from adapters.inference import read_config, ready_configs
 from cliplab.detect.highlights.stage2 import SWITCH
 from cliplab.registry import MANIFEST_NAME, next_version, read_manifest
@@ -35,12 +36,17 @@ FACTS = [
     ("Keep best performing model in manifest", lambda: "--keep-best precision" in PAGE),
     ("Freeze Backbone", lambda: "The backbone is frozen" in PAGE),
     ("Unfreeze last few layers", lambda: "fine_tune_layers" in PAGE),
-    ("Early Stopping", lambda: "stops early" in PAGE),
+    ("Early Stopping", lambda: "stops early" in PAGE and _default("early_stopping_patience") == 5),
+    ("Monitor validation loss", lambda: _default("keep_best") == "val_loss" and "keep_best" not in CONFIG),
     ("Save training metrics", lambda: "report/evaluation.json" in PAGE),
 ]
 _BASE = ("a0", "kinetics-600")
 _NAME = "highlight_movinet_a0"
 _THIRD = f"{_NAME}_v003.tflite"
+
+
+def _default(key: str) -> object:
+    return key_schemas(CONFIG["adapter"])[key]["default"]
 
 
 @pytest.fixture(scope="module")
