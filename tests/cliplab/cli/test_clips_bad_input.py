@@ -73,6 +73,22 @@ def test_a_locked_database_is_read_and_a_rating_is_refused(database: Path, monke
     assert rows(database) == before
 
 
+def test_a_read_only_database_is_read_and_a_rating_says_what_is_needed(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, connect = rows(database), sqlite3.connect
+
+    def read_only(path: str, **options: Any) -> sqlite3.Connection:
+        """By the connection, since whoever runs as root may write any file."""
+        return connect(f"file:{path}?mode=ro", uri=True, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("sqlite3.dbapi2.connect", read_only)
+        assert "Give this user the right to write" in refused("clips", "rate", 1, 5, "--database", database)
+        assert cli("clips", "list", "--database", database).exit_code == 0
+    assert rows(database) == before
+
+
 def test_features_of_an_older_version_are_named_with_what_to_do(database: Path) -> None:
     with closing(sqlite3.connect(database)) as connection:
         connection.execute("""UPDATE clips SET features = '{"tempo": 1.0, "features_version": 0}' WHERE id = 3""")

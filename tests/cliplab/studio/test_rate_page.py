@@ -458,3 +458,43 @@ def test_a_locked_database_keeps_the_rating_in_the_browser(
             assert client.get(page).status_code == 200, "reading goes on"
         other.rollback()
     assert client.post("/rate", json=rating(1, 5)).json()["stored"]
+
+
+def test_a_read_only_database_is_shown_and_a_rating_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "data"
+    fill(folder, clips=2)
+    connect = sqlite3.connect
+
+    def read_only(path: str, **options: Any) -> sqlite3.Connection:
+        """By the connection, since whoever runs as root may write any file."""
+        return connect(f"file:{path}?mode=ro", uri=True, **options)
+
+    with open_studio(StudioOptions(folder)) as studio, monkeypatch.context() as patched:
+        patched.setattr("sqlite3.dbapi2.connect", read_only)
+        client = TestClient(make_app(studio), base_url="http://127.0.0.1:8080")
+        client.headers["X-CSRF-Token"] = studio.csrf
+        for page in ("/rate/next", "/browse", "/compare/pairs"):
+            assert client.get(page).status_code == 200
+        answer = client.post("/rate", json=rating(1, 5))
+        assert answer.status_code == 507, "the browser keeps the rating and sends it again"
+        assert "Give this user the right to write" in answer.json()["error"]
+
+
+def test_a_clip_that_is_replaced_by_something_else_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    fill(folder)
+    with running_studio(folder) as (address, _), browser() as opened:
+        page = opened.new_page()
+
+        def replace(route: Any) -> None:
+            answer = route.fetch()
+            for clip in (folder / "output_clips").glob("*.mp4"):
+                clip.write_bytes(b"no video " * 100)
+            route.fulfill(response=answer)
+
+        page.route("**/rate/next?*", replace, times=1)
+        page.goto(f"{address}/rate")
+        page.wait_for_selector("#stage [role=alert] >> text=this browser cannot play it")
+        page.goto(f"{address}/compare")
+        page.wait_for_selector("#pair [role=alert] >> text=this browser cannot play it")
+        page.close()
