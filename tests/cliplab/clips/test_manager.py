@@ -303,3 +303,19 @@ def test_no_cell_of_exported_ratings_is_a_formula(tmp_path: Path, name: str) -> 
         report = import_ratings(manager, path)
         assert (report.stored, report.problems) == (1, ())
         assert execute(manager, "SELECT DISTINCT rater FROM ratings") == [("=1+1",)]
+
+
+def test_a_database_that_lacks_a_table_is_refused_and_left_alone(
+    manager: ClipManager, request: pytest.FixtureRequest
+) -> None:
+    number = add(manager)
+    manager.rate_clip(number, 5)
+    database = manager.database.path or request.getfixturevalue("server")
+    execute(manager, "ALTER TABLE comparisons RENAME TO put_aside")
+    try:
+        with pytest.raises(StorageError, match="half migrated.*version 0002, but lacks comparisons"):
+            ClipManager(database)
+    finally:
+        execute(manager, "ALTER TABLE put_aside RENAME TO comparisons")
+    with ClipManager(database) as again:
+        assert again.get_clip(number).rating == 5
