@@ -313,7 +313,7 @@ def test_a_database_that_lacks_a_table_is_refused_and_left_alone(
     database = manager.database.path or request.getfixturevalue("server")
     execute(manager, "ALTER TABLE comparisons RENAME TO put_aside")
     try:
-        with pytest.raises(StorageError, match="half migrated.*version 0002, but lacks comparisons"):
+        with pytest.raises(StorageError, match=r"half migrated.*version 0002, but lacks comparisons"):
             ClipManager(database)
     finally:
         execute(manager, "ALTER TABLE put_aside RENAME TO comparisons")
