@@ -58,7 +58,8 @@ def page(request: Request) -> Response:
     studio = studio_of(request)
     faults = {clip.id: why for clip in shown if (why := why_not_shown(studio, clip))}
     pictures = {clip.id for clip in shown if picture_file(studio, clip)}
-    facts = {"faults": faults, "pictures": pictures, "serving": sorted(trainer.models())}
+    seen = [clip for clip in shown if clip.id not in faults]
+    facts = {"seen": seen, "faults": faults, "pictures": pictures, "serving": sorted(trainer.models())}
     context = {"clips": shown, "tags": tags, "filters": _FILTERS, "more": more, "numbers": numbers, **kept}
     return render(request, "browse.html", {**context, **facts})
 
