@@ -63,9 +63,38 @@ class MissingExtraError(AdapterError):
         self.package, self.extra = package, extra
         advice = f". {otherwise}" if otherwise else ""
         super().__init__(
-            f"{package} is not installed, but {needed_for} needs it. Install it with: "
-            f"pip install 'cliplab[{extra}]'{advice}"
+            f"{package} is not installed, but {needed_for} needs it. Install it with: {install_command(extra)}{advice}"
         )
+
+
+def install_command(extra: str) -> str:
+    """The pip command that adds an extra to this installation of cliplab, by where pip got it from.
+
+    Args:
+        extra: The extra, such as ``train``.
+
+    Returns:
+        The command; for a clone or a wheel file it says in which folder it works. It names no path of this machine.
+    """
+    import json
+    from importlib import metadata
+    from pathlib import Path
+
+    try:
+        origin = json.loads(metadata.distribution("cliplab").read_text("direct_url.json") or "{}")
+    except (metadata.PackageNotFoundError, OSError, ValueError):
+        origin = {}
+    if not origin and (Path(__file__).resolve().parents[1] / "setup.py").is_file():
+        origin = {"dir_info": {}}  # a clone that is run without being installed
+    url = str(origin.get("url", ""))
+    if "dir_info" in origin:
+        editable = "-e " if origin["dir_info"].get("editable") else ""
+        return f"pip install {editable}'.[{extra}]' (in your clone of cliplab)"
+    if "vcs_info" in origin:
+        return f"pip install 'cliplab[{extra}] @ {origin['vcs_info'].get('vcs', 'git')}+{url}'"
+    if url.startswith("file:"):
+        return f"pip install './{url.rpartition('/')[2]}[{extra}]' (in the folder of that file)"
+    return f"pip install 'cliplab[{extra}]'"
 
 
 def describe_failure(source: object, error: BaseException) -> str:

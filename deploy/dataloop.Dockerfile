@@ -1,5 +1,5 @@
-# The runner of the Dataloop app, with its packages and its converted programs: a pod that starts cold answers within
-# seconds, where converting a MoViNet takes from half a minute to five (docs/dataloop.md, "Which compute").
+# The runner of the Dataloop app, with its packages and its converted programs: a pod that starts cold need not download
+# weights and write a program, which takes 2 to 44 s for a MoViNet (docs/dataloop.md, "Which compute").
 #
 #   docker build -f deploy/dataloop.Dockerfile --build-arg MODEL_IDS=a0,a2 -t REGISTRY/cliplab-dataloop:0.2.0 .
 #   docker push REGISTRY/cliplab-dataloop:0.2.0

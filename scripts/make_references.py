@@ -44,7 +44,7 @@ def cli_reference() -> str:
     for name, command in commands():
         arguments = [p for p in command.params if not p.opts[0].startswith("-")]
         options = [p for p in command.params if p.opts[0].startswith("-")]
-        usage = [name, *(f"{p.metavar}{'...' if p.nargs == -1 else ''}" for p in arguments)]
+        usage = [name, *(_argument(p) for p in arguments)]
         usage += ["COMMAND"] if getattr(command, "commands", None) else []
         parts += [
             f"## {name}",
@@ -72,14 +72,22 @@ def commands() -> Iterator[tuple[str, Any]]:
     yield from walk("cliplab", get_command(app))
 
 
+def _argument(parameter: Any) -> str:
+    """MODEL, [OUTPUT] where it may be left out, VIDEO... where there may be several."""
+    name = parameter.metavar.removesuffix("...") + ("..." if parameter.nargs == -1 else "")
+    return name if parameter.required else f"[{name}]"
+
+
 def _parameter(parameter: Any) -> str:
     option = parameter.opts[0].startswith("-")
-    name = ", ".join(parameter.opts) if option else parameter.metavar
+    name = ", ".join((*parameter.opts, *parameter.secondary_opts)) if option else parameter.metavar
     value = f" {parameter.metavar}" if option and not parameter.is_flag else ""
     default = parameter.default
     if parameter.required:
         shown = "required"
-    elif default is None or default is False or default == []:
+    elif option and parameter.is_flag:
+        shown = f"`{parameter.opts[0]}`" if default is True else ""
+    elif default in (None, "", []):
         shown = ""
     else:
         shown = f"`{' '.join(map(str, default)) if isinstance(default, (tuple, list)) else default}`"

@@ -19,8 +19,8 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "dtlpy":
         raise
-    # The text of MissingExtraError, which cannot be imported before prefer_checkout.
-    install = "Install it with: pip install 'cliplab[dataloop]'"
+    # As MissingExtraError says it, which cannot be imported before prefer_checkout.
+    install = "Install it with: pip install dtlpy"
     raise ImportError(f"dtlpy is not installed, but the Dataloop app needs it. {install}") from error
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from adapters.errors import ClusterError, MissingExtraError
+from adapters.errors import ClusterError, MissingExtraError, install_command
 
 try:
     import ray
@@ -224,7 +224,7 @@ class _Pool:
             if getattr(error, "actor_init_failed", False) or self._failed_starts >= MAX_FAILED_STARTS:
                 raise ClusterError(
                     f"the cluster's workers do not start; the last one ended with: {_short_reason(error)}. Every node "
-                    "needs the same Python, cliplab with its extra (pip install 'cliplab[scale]') and enough memory."
+                    f"needs the same Python, enough memory, and cliplab with its extra: {install_command('scale')}"
                 ) from error
             return
         items = list(worker.pending.values())

@@ -22,7 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def ads(
-    videos: Annotated[list[str], arg("VIDEO...", "Recordings, or folders of recordings.")],
+    videos: Annotated[list[str], arg("VIDEO", "Recordings, or folders of recordings.")],
     model: Annotated[
         str | None,
         opt("MODEL", "A model with a label for ads; default: none (less accurate)."),
@@ -122,7 +122,7 @@ def ads(
 
 
 def ads_learn(
-    recordings: Annotated[list[str], arg("RECORDING...", "Recordings with known breaks, or folders of them.")],
+    recordings: Annotated[list[str], arg("RECORDING", "Recordings with known breaks, or folders of them.")],
     breaks: Annotated[
         str,
         opt(

@@ -50,9 +50,9 @@ ABOUT = "Train, evaluate, convert and run video models. `cliplab COMMAND --help`
 HELP = (
     "Train, evaluate, convert and run video models. Every command takes `--json`, `-q`/`--quiet` (results, warnings "
     "and errors only), `-v`/`--verbose` (log what is loaded, converted and cached, and the time and memory used) and "
-    "`--color auto|always|never` (auto: colours on a terminal, unless NO_COLOR is set). `cliplab --install- "
-    "completion` makes Tab complete commands, options and names. Exit codes: 0 success, 1 some inputs failed, 2 bad "
-    "usage or config, 130 interrupted. CLIPLAB_DEBUG=1 shows tracebacks."
+    "`--color auto|always|never` (auto: colours on a terminal, unless NO_COLOR is set). "
+    "`cliplab --install-completion` makes Tab complete commands, options and names. Exit codes: 0 success, 1 some "
+    "inputs failed, 2 bad usage or config, 130 interrupted. CLIPLAB_DEBUG=1 shows tracebacks."
 )
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliplab.cli.console import FAILED, bar, command, show, write_json
-from cliplab.cli.options import AsJson, DryRun, OutputOption, arg, one_output, opt
+from cliplab.cli.options import AsJson, DryRun, DryRunRemoval, OutputOption, arg, one_output, opt
 
 if TYPE_CHECKING:
     from cliplab.clips import ClipList
 
 _SHOWN_TRAININGS = 8
 Database = Annotated[str, opt("DB", "Clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")]
-Models = Annotated[Path, opt("MODEL", "File of the rating models.", "--model")]
+Models = Annotated[Path, opt("FILE", "File of the rating models.", "--model")]
 Rater = Annotated[str, opt("NAME", "Name of the person who rates.")]
 
 
@@ -143,7 +143,7 @@ def clips_features(
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int | None:
-    """Compute missing features of clips, and those of another version of cliplab."""
+    """Compute the features that clips lack, and replace those of another version of cliplab."""
     from cliplab import clips
     from cliplab.cli.tables import problems
 
@@ -159,9 +159,7 @@ def clips_features(
 
 def clips_train(
     database: Database = "clips.db",
-    model: Annotated[Path, opt("MODEL", "The file of rating models.", "--model")] = Path(
-        "models/highlight_model.skops"
-    ),
+    model: Annotated[Path, opt("FILE", "File of the rating models.", "--model")] = Path("models/highlight_model.skops"),
     min_samples: Annotated[int, opt("N", "Minimum number of rated clips per type.")] = 10,
     as_json: AsJson = False,
 ) -> int | None:
@@ -288,7 +286,7 @@ def clips_import(
     return FAILED if report.problems else None
 
 
-def clips_cleanup(database: Database = "clips.db", dry_run: DryRun = False, as_json: AsJson = False) -> None:
+def clips_cleanup(database: Database = "clips.db", dry_run: DryRunRemoval = False, as_json: AsJson = False) -> None:
     """Remove the entries of clips whose files are missing. Their ratings are kept aside."""
     from cliplab import clips
 

@@ -52,7 +52,7 @@ def dataloop_manifest(
 
 def dataloop_programs(
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="MODEL...", help="Models of the manifest; default: all.")
+        list[str] | None, typer.Argument(metavar="MODEL", help="Models of the manifest; default: all.")
     ] = None,
     model_ids: Annotated[str, opt("A,B", "Sizes of MoViNet, a0 to a5.", "--model-id")] = "a0",
     overrides: Overrides = None,

@@ -63,7 +63,7 @@ def register(app: typer.Typer) -> None:
 
 
 def detect(
-    sources: Annotated[list[str], arg("SOURCE...", "Recordings, folders of recordings, or URLs.")],
+    sources: Annotated[list[str], arg("SOURCE", "Recordings, folders of recordings, or URLs.")],
     clip_seconds: ClipSeconds = 30.0,
     min_gap_seconds: MinGapSeconds = 30.0,
     min_score: MinScore = 0.3,

@@ -20,7 +20,7 @@ def extract(
     sources: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="SOURCE...",
+            metavar="SOURCE",
             help="Video files, folders, patterns, a camera such as /dev/video0, a URL that FFmpeg opens (for HLS, the "
             ".m3u8), or - for stdin.",
         ),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliplab.cli.console import command, show, write_json
-from cliplab.cli.options import AsJson, DryRun, arg, opt
+from cliplab.cli.options import AsJson, DryRunRemoval, arg, opt
 
 if TYPE_CHECKING:
     from cliplab.models import CacheFolder, MachineReport
@@ -40,7 +40,7 @@ def cache_show(as_json: AsJson = False) -> None:
 def cache_clear(
     names: Annotated[list[str] | None, arg("NAME", "Folders to clear; default: all.")] = None,
     older_than_days: Annotated[float | None, opt("N", "Only files not used for N days; default: all.")] = None,
-    dry_run: DryRun = False,
+    dry_run: DryRunRemoval = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove files of the cache. They can all be made or downloaded again."""

@@ -84,6 +84,8 @@ Optimize = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be written; write nothing.")]
+DryRunChange = Annotated[bool, typer.Option("--dry-run", help="Show what would change; change nothing.")]
+DryRunRemoval = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed; remove nothing.")]
 
 
 Prompt = Annotated[str | None, opt("TEXTS", "Find what these texts describe; needs --prompt-model.")]

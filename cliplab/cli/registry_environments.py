@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliplab.cli.console import FAILED, command, show, write_json
-from cliplab.cli.options import AsJson, DryRun, TrustAdapters, arg, opt
+from cliplab.cli.options import AsJson, DryRunChange, TrustAdapters, arg, opt
 from cliplab.cli.registry_versions import Environment, Reason, Reference, RegistryOption, Who, metric_lines
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def registry_promote(
     registry: RegistryOption = None,
     who: Who = "",
     trust_adapters: TrustAdapters = None,
-    dry_run: DryRun = False,
+    dry_run: DryRunChange = False,
     as_json: AsJson = False,
 ) -> int | None:
     """Use a version in an environment, after checking its golden clip and its gates."""
@@ -62,7 +62,7 @@ def registry_rollback(
     reason: Reason = "",
     registry: RegistryOption = None,
     who: Who = "",
-    dry_run: DryRun = False,
+    dry_run: DryRunChange = False,
     as_json: AsJson = False,
 ) -> None:
     """Return an environment to an earlier version, without checks."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliplab.cli.console import command, show, write_json
-from cliplab.cli.options import AsJson, DryRun, Force, OutputOption, TrustAdapters, arg, one_output, opt
+from cliplab.cli.options import AsJson, DryRunChange, Force, OutputOption, TrustAdapters, arg, one_output, opt
 
 if TYPE_CHECKING:
     from cliplab.registry import ListedVersion
@@ -55,7 +55,7 @@ def registry_upload(
     registry: RegistryOption = None,
     who: Who = "",
     trust_adapters: TrustAdapters = None,
-    dry_run: DryRun = False,
+    dry_run: DryRunChange = False,
     as_json: AsJson = False,
 ) -> None:
     """Store a model as a new version, which never changes.

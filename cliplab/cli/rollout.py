@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cliplab.cli.console import command, show, write_json
-from cliplab.cli.options import AsJson, DryRun, TrustAdapters, arg, opt
+from cliplab.cli.options import AsJson, DryRunChange, TrustAdapters, arg, opt
 
 if TYPE_CHECKING:
     from cliplab.rollout import Decision, RolloutReport
 
-RegistryOption = Annotated[str | None, opt("PATH|URL", "Registry; default: CLIPLAB_REGISTRY, or your own.")]
+RegistryOption = Annotated[
+    str | None, opt("PATH|URL", "Registry: a folder, or postgresql://...; default: CLIPLAB_REGISTRY, or your own.")
+]
 Name = Annotated[str, arg("ROLLOUT", "Id of a rollout, or a model for its latest one.")]
 Reason = Annotated[str, opt("TEXT", "Reason, kept in the history.")]
 
@@ -59,7 +61,7 @@ def rollout_start(
         bool, typer.Option("--force", help="Try a version again that was halted or rolled back; needs --reason.")
     ] = False,
     reason: Reason = "",
-    dry_run: DryRun = False,
+    dry_run: DryRunChange = False,
     as_json: AsJson = False,
 ) -> None:
     """Give a version to some devices, then to more while it is not worse."""

@@ -41,7 +41,8 @@ Open = Annotated[bool, typer.Option("--open", help="Open the browser.")]
 SeveralLabels = Annotated[
     bool | None,
     typer.Option(
-        "--several-labels/--one-label", help="Labels of an item; default: as it was set before, at first one."
+        "--several-labels/--one-label",
+        help="Allow several labels per item, or one; default: the earlier setting of DIR, initially one.",
     ),
 ]
 

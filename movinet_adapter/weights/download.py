@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from adapters.errors import WeightsError
+from adapters.errors import WeightsError, install_command
 from adapters.models.weights import DownloadError, download, reason_of, require_first_use, trust_first_use
 from adapters.system import cache_dir, captured_stderr, downloads_allowed, import_tensorflow, value_digest
 from movinet_adapter.architecture import Architecture
@@ -74,7 +74,7 @@ def hub_saved_model(handle: str) -> Iterator[str]:
         with captured_stderr():
             tensorflow_hub = importlib.import_module("tensorflow_hub")
     except ModuleNotFoundError as error:
-        raise FetchError(f"{error.name} is not installed. Install it with: pip install 'cliplab[train]'") from error
+        raise FetchError(f"{error.name} is not installed. Install it with: {install_command('train')}") from error
     own = hub_folder(handle)
     had = own.exists()
     try:

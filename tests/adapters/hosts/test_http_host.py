@@ -18,7 +18,7 @@ from http_server import HELD, PATIENT, QUICK, RELEASED, SLOW, Served, http_host
 from tiny_videos import render_video
 from waiting import until
 
-from adapters.errors import ConfigError
+from adapters.errors import ConfigError, install_command
 from adapters.hosts.http_server.options import HttpOptions, read_token
 from adapters.inference import open_model, predict_videos
 from adapters.records import Clip
@@ -387,4 +387,4 @@ def test_without_the_extra_the_command_names_it() -> None:
         "try:\n    import adapters.hosts.http_host\nexcept MissingExtraError as error:\n    print(error)"
     )
     done = python(code)
-    assert "pip install 'cliplab[http]'" in done.stdout, done.stderr
+    assert install_command("http") in done.stdout, done.stderr

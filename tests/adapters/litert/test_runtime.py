@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from lite_programs import CHANNELS, TINY, images, lite0_program, tiny_model, tiny_program
 from places import GOLDEN, ROOT
 
-from adapters.errors import BundleError, ConfigError
+from adapters.errors import BundleError, ConfigError, install_command
 from adapters.litert import Program, available_cores, open_interpreter, to_litert, xnnpack_partitions
 from adapters.litert.graph import operators
 from adapters.system import captured_stderr
@@ -288,7 +288,7 @@ except MissingExtraError as error:
 """
     done = python(code).stdout
     assert done.startswith("tensorflow is not installed")
-    assert "pip install 'cliplab[train]'" in done
+    assert install_command("train") in done
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system has no processor affinity")

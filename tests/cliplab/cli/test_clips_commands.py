@@ -12,6 +12,7 @@ from command_line import cli
 
 pytest.importorskip("alembic", reason="the clip database needs the clips extra: pip install 'cliplab[clips]'")
 
+from adapters.errors import install_command
 from cliplab.clips import ClipManager
 
 
@@ -93,7 +94,7 @@ def test_parquet_names_the_extra_that_it_needs(database: Path, tmp_path: Path, m
     for command in (("import", tmp_path / "ratings.parquet"), ("export", tmp_path / "new.parquet")):
         failed = cli("clips", *command, "--database", database)
         assert failed.exit_code != 0
-        assert "cliplab[clips]" in failed.stderr
+        assert install_command("clips") in failed.stderr
 
 
 def test_cleanup_backup_and_reset(database: Path, tmp_path: Path) -> None:

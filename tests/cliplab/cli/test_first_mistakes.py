@@ -9,6 +9,8 @@ from command_line import cli, python
 from tiny_adapter import TinyAdapter
 from tiny_videos import render_dataset, render_video
 
+from adapters.errors import install_command
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -129,5 +131,5 @@ def test_the_studio_does_not_ask_for_the_extra_of_clips(tmp_path: Path) -> None:
 )
 def test_a_command_without_its_extra_names_the_extra(words: tuple[str, ...], extra: str, tmp_path: Path) -> None:
     shown = cli(*words, code=2, before=BLOCKED.format(names=DATABASE), cwd=tmp_path).stderr
-    assert f"Install it with: pip install 'cliplab[{extra}]'" in shown
+    assert f"Install it with: {install_command(extra)}" in shown
     assert "bug in cliplab" not in shown

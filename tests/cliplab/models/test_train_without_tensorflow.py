@@ -129,12 +129,12 @@ def test_gradient_steps_name_the_extra_and_what_needs_none(
 ) -> None:
     for name in ("tensorflow", "tf_keras"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtraError, match=r"cliplab\[train\].*head_solver"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[train\].*head_solver"):
         api.train("efficientnet_lite0", data, tmp_path / "model", overrides={**SMALL, **settings})
     assert not (tmp_path / "model").exists()
 
 
 def test_without_a_solver_the_extra_is_named(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda module: None if module == "scipy" else module)
-    with pytest.raises(MissingExtraError, match=r"scipy.*cliplab\[learn\]"):
+    with pytest.raises(MissingExtraError, match=r"scipy.*pip install .*\[learn\]"):
         api.train("efficientnet_lite0", data, tmp_path / "model", overrides=SMALL)

@@ -15,7 +15,7 @@ import pytest
 from command_line import cli
 from reel_helpers import highlights, source
 
-from adapters.errors import ConfigError, StorageError
+from adapters.errors import ConfigError, StorageError, install_command
 from cliplab.reel import ReelReport, reel
 
 otio = pytest.importorskip("opentimelineio", reason="the reel extra is not installed: pip install 'cliplab[reel]'")
@@ -128,5 +128,5 @@ def test_without_the_package_it_names_the_extra(marked: Path, tmp_path: Path) ->
         "sys.modules.update(dict.fromkeys(('otio_cmx3600_adapter', 'otio_fcpx_xml_adapter')))"
     )
     run = cli("reel", marked, tmp_path / "a.mp4", "--export", "edl", code=2, before=code)
-    assert run.stderr.strip().endswith("pip install 'cliplab[reel]'")
+    assert run.stderr.strip().endswith(install_command("reel"))
     assert not list(tmp_path.iterdir())

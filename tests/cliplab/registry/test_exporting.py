@@ -99,7 +99,7 @@ def test_without_the_package_of_signatures_nothing_is_written(tmp_path: Path, mo
     (tmp_path / "key.pem").write_text("a key")
     for name in ("model_signing", "model_signing.signing"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(MissingExtraError, match=r"model_signing.*cliplab\[signing\]"):
+    with pytest.raises(MissingExtraError, match=r"model_signing.*pip install .*\[signing\]"):
         registry_export(NAME, tmp_path / "model.tflite", registry=tmp_path / "r", sign=tmp_path / "key.pem")
     assert not list(tmp_path.glob("model*"))
 
