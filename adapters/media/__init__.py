@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from adapters.media.live import open_growing as open_growing
     from adapters.media.opening import MediaLimits as MediaLimits
     from adapters.media.opening import Source as Source
+    from adapters.media.opening import check_source as check_source
     from adapters.media.opening import ffmpeg_reason as ffmpeg_reason
     from adapters.media.opening import open_container as open_container
     from adapters.media.packets import is_filler as is_filler
@@ -73,7 +74,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
                 "videos_below",
             ),
             "live": ("LiveVideo", "is_live", "open_growing"),
-            "opening": ("MediaLimits", "Source", "open_container", "ffmpeg_reason"),
+            "opening": ("MediaLimits", "Source", "check_source", "open_container", "ffmpeg_reason"),
             "packets": ("is_filler", "read_packets"),
             "parts": ("copy_parts",),
             "picture_size": ("jpeg_size", "size_of_picture"),

@@ -126,7 +126,8 @@ def clips_stats(database: Database = "clips.db", as_json: AsJson = False) -> Non
     rows = [(f"{star} {word}", found["rating_distribution"][star]) for star, word in clips.STARS.items()]
     wanted = max(0, progress["min_samples"] - progress["rated_clips"])
     show(
-        f"{found['total_clips']} clips, {found['rated_clips']} rated, average {number(found['average_rating'], 2)}; "
+        f"{counted(found['total_clips'], 'clip')}, {found['rated_clips']} rated, "
+        f"average {number(found['average_rating'], 2)}; "
         f"{counted(found['ratings'], 'rating')} by {counted(found['raters'], 'rater')}",
         table(("stars", ">clips"), rows),
         *_agreement_lines(found["agreement"]),
@@ -259,10 +260,13 @@ def clips_export(
 ) -> None:
     """Write all ratings to a file."""
     from cliplab import clips
+    from cliplab.cli.tables import counted
 
     path = one_output(output, output_option)
     count = clips.clips_export(path, database, force)
-    write_json({"path": str(path), "ratings": count}) if as_json else show(f"written: {path}, {count} ratings")
+    write_json({"path": str(path), "ratings": count}) if as_json else show(
+        f"written: {path}, {counted(count, 'rating')}"
+    )
 
 
 def clips_import(
@@ -273,7 +277,7 @@ def clips_import(
 ) -> int | None:
     """Read ratings from a file. Ratings that are stored already are not added twice."""
     from cliplab import clips
-    from cliplab.cli.tables import problems
+    from cliplab.cli.tables import counted, problems
 
     report = clips.clips_import(source, database, rater)
     if as_json:
@@ -281,7 +285,8 @@ def clips_import(
     else:
         show(
             *problems(report.problems),
-            f"{report.stored} ratings stored, {report.repeated} already there, {len(report.problems)} rows left out",
+            f"{counted(report.stored, 'rating')} stored, {report.repeated} already there, "
+            f"{counted(len(report.problems), 'row')} left out",
         )
     return FAILED if report.problems else None
 
@@ -319,9 +324,12 @@ def clips_reset(
 ) -> None:
     """Empty the database, after copying it."""
     from cliplab import clips
+    from cliplab.cli.tables import counted
 
     report = clips.clips_reset(database, force, no_backup)
-    counts = f"{report.statistics['total_clips']} clips and {report.statistics['ratings']} ratings"
+    counts = (
+        f"{counted(report.statistics['total_clips'], 'clip')} and {counted(report.statistics['ratings'], 'rating')}"
+    )
     if as_json:
         write_json(report.to_json())
     elif force:
@@ -366,7 +374,7 @@ def _history_lines(history: list[dict[str, Any]]) -> list[str]:
 
 
 def _clip_table(found: ClipList) -> list[Any]:
-    from cliplab.cli.tables import clock, number, table
+    from cliplab.cli.tables import clock, counted, number, table
 
     rows = [
         (
@@ -382,4 +390,4 @@ def _clip_table(found: ClipList) -> list[Any]:
         for clip in found.clips
     ]
     names = (">id", "rating", ">score", "type", ">start", ">length", "file", "tags")
-    return [table(names, rows), f"{len(found.clips)} of {found.total} clips"]
+    return [table(names, rows), f"{len(found.clips)} of {counted(found.total, 'clip')}"]

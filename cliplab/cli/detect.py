@@ -94,6 +94,7 @@ def detect(
     Exits with 1 if sources could not be read; the others are done.
     """
     from cliplab.detect import detect_all, highlight_options
+    from cliplab.library import printable
 
     options = highlight_options(
         clip_seconds=clip_seconds,
@@ -123,7 +124,10 @@ def detect(
             output=output,
             force=force,
             on_progress=progress.update,
-            on_report=lambda found: None if as_json else show(*_lines(found)),
+            on_report=lambda found: (
+                None if as_json else show(*_lines(found), *_weaker(bool(found.candidates or found.error), min_score))
+            ),
+            on_written=lambda path: None if as_json else show(f"  written: {printable(str(path))}"),
             on_note=note,
         )
     if as_json:
@@ -205,7 +209,7 @@ def generate(
         counts = {state: sum(one.state == state for one in report.clips) for state in ("made", "kept", "planned")}
         words = [f"{count} {state}" for state, count in counts.items() if count]
         show(f"{report.output}: {', '.join(words) or 'no clip'}{f', {report.failed} failed' if report.failed else ''}")
-        show(*(f"note: {note}" for note in report.notes))
+        show(*(f"note: {note}" for note in report.notes), *_weaker(bool(report.clips), min_score))
     return FAILED if report.failed else None
 
 
@@ -253,6 +257,16 @@ def worker(
         on_note=note,
     )
     return FAILED if failed else None
+
+
+def _weaker(found: bool, min_score: float) -> list[str]:
+    """What to try where nothing stands out."""
+    if found or min_score <= 0:
+        return []
+    return [
+        f"next: no moment reached --min-score {min_score:g}, or --stage2-min where a model looked again; lower values "
+        "show weaker ones"
+    ]
 
 
 def _clip_lines(made: GeneratedClip) -> list[str]:

@@ -110,6 +110,9 @@ def clips_list(
         StorageError: The database cannot be opened or read.
     """
     with _open(database) as manager:
+        kinds = manager.get_statistics()["clips_by_type"]
+        if clip_type is not None and clip_type not in kinds:
+            raise ClipError(f"the type of a clip must be one of {', '.join(kinds)}, got {clip_type!r:.40}")
         found = manager.list_clips(
             limit,
             rating=None if rating is None else clip_filter(rating),

@@ -228,6 +228,9 @@ class ClipManager(ClipReader):
         Args:
             clip_id: The clip.
             tags: Names; those that it does not have are ignored.
+
+        Raises:
+            ClipError: There is no such clip.
         """
         remove_tags(self.database, clip_id, tags)
 

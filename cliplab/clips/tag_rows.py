@@ -38,8 +38,12 @@ def remove_tags(database: Database, clip_id: int, tags: Sequence[str]) -> None:
         database: The database.
         clip_id: The clip.
         tags: Names; those that it does not have are ignored.
+
+    Raises:
+        ClipError: There is no such clip.
     """
     with database.writing() as connection:
+        require_clip(connection, clip_id)
         connection.execute(sa.delete(TAGS).where(TAGS.c.clip_id == clip_id, TAGS.c.tag.in_(tags)))
 
 

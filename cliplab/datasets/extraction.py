@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from adapters.errors import AdapterError, ConfigError, StorageError, describe_failure
-from adapters.media import LiveVideo, is_live, open_video, require_footage
+from adapters.media import LiveVideo, check_source, is_live, open_video, require_footage
 from adapters.records import UInt8Array
 from adapters.system import file_lock, storage_error
 from cliplab.datasets.distinct import DistinctPictures, picture_hash
@@ -256,10 +256,11 @@ class _Run:
 
     def file(self, source: str, shown: Callable[[float, float | None], None]) -> None:
         """The frames of a file, from where an earlier call stopped."""
+        check_source(source)
         try:
             content = fingerprint(source, os.stat(source).st_size).hex()
         except OSError as error:
-            raise AdapterError(f"{source}: cannot be read ({error.strerror})") from None
+            raise AdapterError(f"{source}: cannot be read ({error.strerror}). Check the file and its disk.") from None
         folder = f"{_safe_stem(source)}-{content[:8]}"
         settings = (folder, self.fps, self.distinct)
         if settings in self.output.finished:

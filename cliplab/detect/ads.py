@@ -24,6 +24,7 @@ from cliplab.detect.profiles import read_profile
 from cliplab.detect.recordings import Job, Recording, find_in_recording
 from cliplab.detect.repeated import index_recordings
 from cliplab.detect.repetition import RepetitionIndex
+from cliplab.detect.truth import is_mark_suffix
 from cliplab.library import find_videos
 from cliplab.outputs import require_new
 
@@ -222,12 +223,16 @@ class _Outputs:
             )
         if self.output is not None:
             require_format(self.marks(self.paths[0]))
-            if several and not self._is_suffix():
+            if several and not is_mark_suffix(self.output):
                 raise ConfigError(
                     f"output {self.output} is one file, but there are {len(self.paths)} recordings. Give a suffix "
                     "such as .edl: each recording then gets its marks beside it"
                 )
         self._require_apart()
+        written = [self.marks(self.paths[0]) if self.output is not None else None, self.cut]
+        for target in written:
+            if target is not None and any(_same(target, path) for path in self.paths):
+                raise ConfigError(f"{target}: is the recording itself, which is never replaced. Use another output")
         for path in self.paths:
             # A run over several recordings resumes: what it has written stays (``stays``).
             if self.output is not None:
@@ -235,10 +240,6 @@ class _Outputs:
             if self.explain is not None:
                 require_new(self.picture(path), self.force or several)
         require_new(self.cut, self.force)
-        written = [self.marks(self.paths[0]) if self.output is not None else None, self.cut]
-        for target in written:
-            if target is not None and any(_same(target, path) for path in self.paths):
-                raise ConfigError(f"{target}: is the recording itself, which is never replaced. Use another output")
 
     def stays(self, target: Path, merge: str | None = None) -> bool:
         """Whether a result of one of several recordings exists and is kept: nothing is replaced unasked."""
@@ -258,13 +259,9 @@ class _Outputs:
                         "of them separately"
                     )
 
-    def _is_suffix(self) -> bool:
-        text = str(self.output)
-        return text.startswith(".") and "/" not in text and text.count(".") == 1
-
     def marks(self, path: str) -> Path:
         assert self.output is not None
-        return Path(path).with_suffix(str(self.output)) if self._is_suffix() else Path(self.output)
+        return Path(path).with_suffix(str(self.output)) if is_mark_suffix(self.output) else Path(self.output)
 
     def picture(self, path: str) -> Path:
         assert self.explain is not None

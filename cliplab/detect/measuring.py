@@ -12,6 +12,7 @@ from adapters.bundle import model_digest
 from adapters.errors import AdapterError, ConfigError, DatasetError
 from adapters.evaluation import COSTS, GATES, BreakReport, RecordingBreaks, check_gates, measure_breaks
 from adapters.inference import open_model
+from adapters.media import check_source
 from adapters.system import write_json_atomic
 from cliplab.detect.break_decoder import decide_breaks
 from cliplab.detect.break_learning import Corrected, learn_profile
@@ -193,6 +194,8 @@ def learn_breaks(
     paths = find_videos([recordings] if isinstance(recordings, str | Path) else recordings)
     if not paths:
         raise ConfigError("no recording is given. Give a file or a folder of videos")
+    for path in paths:
+        check_source(path)
     truth = breaks_beside(paths, breaks)
     adapter = None if model is None else open_model(model, trust_adapters=trust_adapters)
     digest = "" if model is None else model_digest(model)

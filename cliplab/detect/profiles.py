@@ -32,7 +32,10 @@ def read_profile(name: str | Path) -> BreakProfile:
         return read_break_profile(_profile_in(read_config(str(name))))
     if Path(name).is_file():
         return load_break_profile(name)
-    raise ConfigError(f"profile must be one of {', '.join(PROFILES)} or a file with a break_profile, got {str(name)!r}")
+    missing = "" if Path(str(name)).suffix == "" else f", which is not a file here (looked from {Path.cwd()})"
+    raise ConfigError(
+        f"profile must be one of {', '.join(PROFILES)} or a file with a break_profile, got {str(name)!r}{missing}"
+    )
 
 
 def profile_for_model(profile: BreakProfile, model: str) -> tuple[BreakProfile, tuple[str, ...]]:

@@ -14,7 +14,7 @@ import numpy as np
 from adapters.base import BaseModelAdapter
 from adapters.data import read_intervals
 from adapters.errors import AdapterError, MediaError
-from adapters.media import open_container
+from adapters.media import check_source, open_container
 from adapters.system import cache_dir, value_digest
 from cliplab.detect.break_decoder import AdBreak, decide_breaks
 from cliplab.detect.break_profile import BreakProfile
@@ -210,10 +210,9 @@ class _Stored:
 
     def __post_init__(self) -> None:
         job, self.cues = self.job, _read_cues(self.path, self.job.cues)
+        check_source(self.path)
         try:
             content = fingerprint(str(self.path), os.stat(self.path).st_size).hex()
-        except FileNotFoundError:
-            raise MediaError(f"{self.path}: no such file (looked from {Path.cwd()}). Check the path.") from None
         except OSError as error:
             raise MediaError(f"{self.path}: cannot be read ({error.strerror}). Check the path.") from None
         identity = {

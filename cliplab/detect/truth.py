@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,11 @@ MARK_SUFFIXES = (".edl", ".txt", ".xml", ".ffmeta", ".csv", ".json")
 # "cut" is what Comskip writes by default, and what most tools mean by it is a break.
 _BREAK_LABELS = ("ad", "ads", "advert", "commercial", "cut", "break", "sponsor")
 _STUDIO, _DATASETS = "labels.db", (".db", ".jsonl")
+
+
+def is_mark_suffix(path: str | Path) -> bool:
+    """Whether what was given for a file of marks is a suffix alone, such as ``.edl``: beside each recording."""
+    return re.fullmatch(r"\.[^./\\]+", str(path)) is not None
 
 
 def breaks_beside(recordings: Sequence[str], marks: str | Path) -> dict[str, tuple[Extent, ...]]:
@@ -73,7 +79,7 @@ def _breaks_of_dataset(recordings: Sequence[str], data: str | Path) -> dict[str,
 
 def _marks_of(recording: Path, marks: str | Path, recordings: int) -> Path:
     text, folder = str(marks), Path(marks)
-    if text.startswith(".") and "/" not in text and text.count(".") == 1:
+    if is_mark_suffix(text):
         options = [recording.with_suffix(text)]
     elif folder.is_dir():
         options = [folder / f"{recording.stem}{suffix}" for suffix in MARK_SUFFIXES]

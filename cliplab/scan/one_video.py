@@ -11,7 +11,7 @@ from typing import Any
 from adapters.choices import WantedPrecision
 from adapters.errors import ConfigError, MediaError
 from adapters.inference import open_model
-from adapters.media import VideoFile
+from adapters.media import VideoFile, check_source
 from adapters.records import Aggregation
 from cliplab.models import own_precision
 from cliplab.scan.models import choose_model, require_cpu, wanted_precision
@@ -109,10 +109,8 @@ def score(
     chosen = chosen or own_precision(adapter.config)
     sampling = choose_sampling(adapter, sample_fps, keyframes, frames)
     criteria = make_criteria(adapter, bundle, label, aggregation, 0.0, window_seconds)
-    try:
-        status = os.stat(video)
-    except OSError as error:
-        raise MediaError(f"{video}: cannot be read ({error.strerror}). Check the path.") from None
+    check_source(video)
+    status = os.stat(video)
     file = VideoFile(str(video), status.st_size, status.st_mtime_ns)
     [scored] = score_files(adapter, [ScoringJob(file, b"")], sampling, 1)
     result = scored.scores

@@ -50,6 +50,7 @@ def detect_all(
     force: bool = False,
     on_progress: OnProgress | None = None,
     on_report: Callable[[HighlightReport], object] | None = None,
+    on_written: Callable[[Path], object] | None = None,
     on_note: Callable[[str], object] | None = None,
 ) -> list[HighlightReport]:
     """Find the highlights of several sources.
@@ -73,6 +74,7 @@ def detect_all(
         force: Replace outputs that exist.
         on_progress: As for ``find_highlights``.
         on_report: Called with each report when it is done.
+        on_written: Called with each file of candidates after its report.
         on_note: Called with a sentence for each stall and damage of a stream.
 
     Returns:
@@ -110,12 +112,15 @@ def detect_all(
             report = HighlightReport(source, 0.0, (), error=str(error))
         except Exception as error:
             report = HighlightReport(source, 0.0, (), error=describe_failure(source, error))
-        if target is not None and report.error is None:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            write_report(target, report)
+        written = target if report.error is None else None
+        if written is not None:
+            written.parent.mkdir(parents=True, exist_ok=True)
+            write_report(written, report)
         reports.append(report)
         if on_report is not None:
             on_report(report)
+        if on_written is not None and written is not None:
+            on_written(written)
     return reports
 
 
@@ -138,6 +143,8 @@ def _targets(sources: Sequence[str], output: str | Path | None) -> list[Path | N
         return [None] * len(sources)
     if len(sources) == 1 and Path(output).suffix == ".json":
         return [Path(output)]
+    if Path(output).suffix and len(sources) == 1:
+        raise ConfigError(f"output must be X.json or a folder, got {output}")
     if Path(output).suffix:
         raise ConfigError(
             f"output {output} is one file, but there are {len(sources)} sources. Give an X.json for one source, or a "

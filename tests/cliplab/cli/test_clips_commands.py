@@ -49,6 +49,13 @@ def test_rate_tag_list_and_count(database: Path) -> None:
     assert run("rate", 2, "none", "--database", database)["rating"] is None
 
 
+def test_a_type_or_a_clip_that_does_not_exist_is_named(database: Path) -> None:
+    refused = cli("clips", "list", "--type", "sound", "--database", database, code=1)
+    assert "must be one of audio, video, got 'sound'" in refused.stderr
+    refused = cli("clips", "tag", 9, "goal", "--remove", "--database", database, code=1)
+    assert "clip 9 is not in the database" in refused.stderr
+
+
 @pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
 def test_ratings_travel_as_files(database: Path, tmp_path: Path, suffix: str) -> None:
     if suffix == "parquet":
