@@ -274,7 +274,7 @@ def _why_not_opened(error: Exception, found: Inspection | None) -> str:
             "not opened: it declares more than 1000 streams, or needs more memory than is available. Convert it first."
         )
     if found is None:
-        return f"cannot be opened ({reason})."
+        return f"cannot be opened ({reason}). Check the address, the network, and whether the server asks for a login."
     kinds = found.tables.kinds
     if isinstance(error, av.InvalidDataError) and b"moov" in kinds:
         return f"an MP4 or MOV whose index is damaged ({reason}). Copy it again, or convert the original again."
@@ -284,7 +284,7 @@ def _why_not_opened(error: Exception, found: Inspection | None) -> str:
         return f"an MP4 or MOV without a readable index ({reason}): cut short, or still being written. Copy it again."
     if isinstance(error, av.InvalidDataError):
         return f"not a video that can be read ({reason}). Give a video file such as MP4, MKV, WebM, AVI, MPEG or GIF."
-    return f"cannot be opened ({reason})."
+    return f"cannot be opened ({reason}). Copy the file again, or convert it."
 
 
 def ffmpeg_reason(error: BaseException) -> str:

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from adapters.errors import DatasetError
+from adapters.system import did_you_mean
 
 if TYPE_CHECKING:
     from adapters.data.formats.format import Format
@@ -62,7 +63,9 @@ def find_format(name: str) -> Format:
         DatasetError: The name is not one of FORMATS; the message lists them.
     """
     if name not in _MODULES:
-        raise DatasetError(f"{name!r} is not a dataset format; allowed: {', '.join(FORMATS)}")
+        raise DatasetError(
+            f"{name!r} is not a dataset format; allowed: {', '.join(FORMATS)}.{did_you_mean(name, FORMATS)}"
+        )
     module = import_module(f"{__name__}.{_MODULES[name]}")
     found: Format = module.format_of(name) if name in _INTERVALS else module.FORMAT
     return found

@@ -74,7 +74,8 @@ class EnsembleAdapter(BaseModelAdapter):
         if (config["voting"] == "weighted") != (weights is not None):
             yield (
                 '"member_weights" and voting "weighted" must be used together, got voting '
-                f'"{config["voting"]}" and member_weights {weights}'
+                f'"{config["voting"]}" and member_weights {"null" if weights is None else weights}. Set voting to '
+                '"weighted", or member_weights to null'
             )
         if weights is not None and (len(weights) != len(members) or not sum(weights)):
             yield f'"member_weights" must be one number per member, not all 0, got {weights} for {len(members)} members'

@@ -71,6 +71,30 @@ def test_configurations_hold_what_a_person_edits_and_are_complete_with_their_def
             assert config == {**ready, "name": ""}
 
 
+def test_the_page_has_every_key_with_its_default_and_the_nine_of_the_earlier_app(
+    models: dict[str, Any], shared: Path
+) -> None:
+    page = (ROOT / "docs" / "dataloop.md").read_text(encoding="utf-8")
+    table = {
+        key: (there.strip(), here.strip())
+        for keys, there, here in re.findall(r"^\| (`[^|]+) \|([^|]+)\|([^|]+)\|", page, re.MULTILINE)
+        for key in re.findall(r"`(\w+)`", keys)
+    }
+    edited = {key for model in models.values() for key in model["configuration"]} - {"schema_version", "adapter"}
+    assert edited <= set(table)
+    base = models["movinet-base"]["configuration"]
+    differs = [
+        key
+        for key in edited & set(base)
+        if key != "model_mode" and not table[key][1].strip("`").startswith(str(base[key]).replace("None", "null"))
+    ]
+    assert not differs
+    (seed,) = (shared / "seeds").glob("004_*.txt")
+    earlier = re.findall(r"^\* ```(\w+)```:.*\(default: ```([^`]+)```\)", seed.read_text(), re.MULTILINE)
+    assert len(earlier) == 9
+    assert [key for key, default in earlier if table[key][0].strip("`") != default] == []
+
+
 @pytest.mark.parametrize("model_id", [f"a{size}" for size in range(6)])
 def test_every_size_is_an_edit_away(models: dict[str, Any], model_id: str) -> None:
     for mode in ("base", "stream"):
