@@ -23,6 +23,23 @@ PAGES = {
     "benchmarks/results.md": "benchmarks/results.md",
     "samples/NOTICE.md": "samples/NOTICE.md",
 }
+# Search results: pages that answer come before the Python reference. Beginning of a path -> weight.
+SEARCH_WEIGHTS = {
+    "how/questions": 4.0,
+    "how/": 2.0,
+    "guides/": 2.0,
+    "troubleshooting": 2.0,
+    "index": 1.5,
+    "ads.md": 2.0,
+    "choosing": 2.0,
+    "dataloop": 2.0,
+    "api/": 0.05,
+    "adding_": 0.2,
+    "architecture": 0.2,
+    "changelog": 0.1,
+    "contributing": 0.2,
+    "benchmarks/": 0.2,
+}
 LINK = re.compile(r"(\]\()(?!https?:|#|mailto:)([^)#\s]+)")
 
 
@@ -41,8 +58,10 @@ def on_files(files: Files, *, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:
-    """Turn links of a page of docs/ that lead out of it to the copies in the site."""
+    """Turn links of a page of docs/ that lead out of it to the copies in the site, and weigh the page for the search."""
     name = page.file.src_uri
+    weights = (weight for start, weight in SEARCH_WEIGHTS.items() if name.startswith(start))
+    page.meta.setdefault("search", {"boost": next(weights, 1.0)})
     return markdown if name in PAGES else _relinked(markdown, f"docs/{name}", name)
 
 
