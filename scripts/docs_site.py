@@ -58,7 +58,7 @@ def on_files(files: Files, *, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:
-    """Turn links of a page of docs/ that lead out of it to the copies in the site, and weigh the page for the search."""
+    """Turn links of a page of docs/ that lead out of it to the copies in the site; weigh the page for the search."""
     name = page.file.src_uri
     weights = (weight for start, weight in SEARCH_WEIGHTS.items() if name.startswith(start))
     page.meta.setdefault("search", {"boost": next(weights, 1.0)})
