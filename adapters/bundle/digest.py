@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from adapters.bundle.sealed_folder import read_seal
@@ -30,6 +31,11 @@ def model_digest(bundle: str | Path) -> str:
             return file_digest(path)
         except OSError as error:
             raise BundleError(f"{path}: cannot be read ({error.strerror}). Check the path.") from None
+    if not path.exists():
+        raise ConfigError(
+            f"{bundle}: there is no such file or folder (looked from {os.getcwd()}). Give a bundle directory or a "
+            ".tflite; cliplab train writes one"
+        )
     raise ConfigError(
         f"{bundle}: is not a saved model (a bundle directory or a .tflite). cliplab train writes one; for an ensemble, "
         f"use open_model({str(bundle)!r}).save('FOLDER')"

@@ -206,7 +206,7 @@ def read_seal(folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
         kind, version = manifest["format"], manifest["version"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(
-            f"{path}: is damaged, or another program wrote it ({error!r:.80}). Copy or save the bundle again."
+            f"{path}: is damaged, or another program wrote it ({_why(error)}). Copy or save the bundle again."
         ) from error
     if kind != FORMAT:
         raise BundleError(f"{path}: has format {kind!r}; {FORMAT!r} is expected. This folder is not a cliplab bundle.")
@@ -231,6 +231,13 @@ def _is_entry(entry: object) -> bool:
     )
 
 
+def _why(error: Exception) -> str:
+    """Why a list of files was not understood, in words."""
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]!r}"
+    return f"{error!s:.80}" if isinstance(error, ValueError) else "it is not an object"
+
+
 def _why_no_seal(folder: Path, error: OSError) -> str:
     if not folder.exists():
         return f"{folder}: does not exist. Give the folder that a model was saved to."
@@ -238,7 +245,9 @@ def _why_no_seal(folder: Path, error: OSError) -> str:
         return f"{folder}: is a file; a bundle is a folder. A self-describing .tflite is opened directly."
     if (folder / STAGED).exists():
         return f"{folder}: is incomplete (it has no {SEAL}): saving was interrupted. Save the model again."
-    return f"{folder / SEAL}: cannot be read ({error.strerror}), so this is not a bundle. Give a folder with {SEAL}."
+    if isinstance(error, FileNotFoundError):
+        return f"{folder}: is a folder without {SEAL}, so this is not a bundle. Give a folder that cliplab train wrote."
+    return f"{folder / SEAL}: cannot be read ({error.strerror}). Check the disk and its permissions."
 
 
 def list_digest(entries: Mapping[str, Any]) -> str:

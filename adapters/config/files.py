@@ -36,8 +36,13 @@ def read_config_file(path: str | Path) -> Config:
     path = Path(path)
     try:
         text = read_regular_text(path, MAX_YAML_BYTES if _is_yaml(path) else MAX_JSON_BYTES, ConfigError)
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as a config ({error})") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path}: is not a text file, so it is not a config. A model is a bundle directory, a .tflite or a config "
+            "in JSON or YAML"
+        ) from error
     try:
         value = _parse_yaml(text) if _is_yaml(path) else parse_json(text, MAX_DEPTH)
     except ValueError as error:

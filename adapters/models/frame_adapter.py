@@ -69,6 +69,13 @@ class FrameModelAdapter(ModelAdapter):
             self._read = (name, self.read_weights(path))
         return self._read[1]
 
+    def require_weights(self) -> None:
+        # Which classifier fits is a question for when the labels are known: of a training, those of its clips.
+        if not self.trained and self.config["weights"] in self.published_names:
+            self.file_weights()
+        else:
+            super().require_weights()
+
     def _fit(self, name: str) -> Pretrained:
         from adapters.models.weights import fitting_classifier, require_finite
 

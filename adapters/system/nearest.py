@@ -5,17 +5,23 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 
+_MOST_EQUAL = 3  # names that are equally similar and all named
+
 
 def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
     """A sentence to append to a message, such as ' Did you mean "x"?', or the empty string.
+
+    Names that are equally similar are all named: "efficientnet_lite" may mean any of three.
 
     Args:
         name: The mistyped name.
         known: The names that exist.
         cutoff: How similar a name must be, in 0..1, as ``difflib.get_close_matches`` measures it.
     """
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
-    return f' Did you mean "{near[0]}"?' if near else ""
+    near = difflib.get_close_matches(name, list(known), n=_MOST_EQUAL, cutoff=cutoff)
+    likeness = [difflib.SequenceMatcher(None, one, name).ratio() for one in near]
+    *others, last = sorted(f'"{one}"' for one, like in zip(near, likeness, strict=True) if like == likeness[0]) or [""]
+    return f" Did you mean {', '.join(others) + ' or ' if others else ''}{last}?" if last else ""
 
 
 def nearest_hint(name: str, known: Iterable[str]) -> str:

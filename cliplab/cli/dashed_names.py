@@ -1,4 +1,4 @@
-"""Names of files on the command line: one that begins with ``-`` gets a hint, one in another normal form is found."""
+"""Words on the command line: a name that begins with ``-`` or in another normal form, and a value of a wrong type."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from adapters.system import in_own_form
 from cliplab.cli.everywhere import Group
 
 _ARGUMENTS = "cliplab.arguments"
+# What the messages of pydantic begin with, which recent versions of Typer show, and what is said instead.
+_THEIR_WORDS = {
+    "Input should be a valid integer": "must be a whole number",
+    "Input should be a valid number": "must be a number",
+}
 
 
 class HintingGroup(Group):
@@ -32,7 +37,34 @@ class HintingGroup(Group):
                 hint = dashed_hint(option, ctx.meta.get(_ARGUMENTS, ()))
                 if hint not in str(getattr(error, "message", "")):
                     error.message = f"{error.message}{hint}"  # type: ignore[attr-defined]
+            elif type(error).__name__ == "BadParameter":
+                error.message = value_words(  # type: ignore[attr-defined]
+                    str(getattr(error, "message", "")),
+                    _given(getattr(getattr(error, "param", None), "opts", ()), ctx.meta.get(_ARGUMENTS, ())),
+                )
             raise
+
+
+def value_words(message: str, given: str | None) -> str:
+    """The message about a wrong value: what is allowed and what was given, without the words of pydantic.
+
+    Args:
+        message: Typer's message.
+        given: The value on the command line; None if it is not known.
+    """
+    for theirs, ours in _THEIR_WORDS.items():
+        if theirs in message:
+            message = ours if given is None else f"{ours}, got {given!r}"
+    return message.removeprefix("Value error, ")
+
+
+def _given(options: Sequence[str], arguments: Sequence[str]) -> str | None:
+    """The value of an option, by its names, in the arguments; None if it is an argument or is not found."""
+    for place, argument in enumerate(arguments):
+        name, separator, value = argument.partition("=")
+        if name in options:
+            return value if separator else next(iter(arguments[place + 1 : place + 2]), None)
+    return None
 
 
 def dashed_hint(option: str, arguments: Sequence[str]) -> str:

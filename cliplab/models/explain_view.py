@@ -75,6 +75,22 @@ def seen_picture(spec: InputSpec, size: tuple[int, int]) -> SeenPicture:
     return SeenPicture(pixel_box(fit.seen(spec), size), spec.aspect, spec.width, spec.height, left, top, right, bottom)
 
 
+def lasting_stretches(edges: tuple[float, ...]) -> list[masks.FrameRange]:
+    """A clip's frames in stretches of time; frames that stand for no time belong to the stretch before them.
+
+    Such are the copies of the last frame that fill a short clip, and a last frame that begins where the clip ends.
+
+    Args:
+        edges: Seconds [T + 1], from one to the next the time that each frame stands for.
+    """
+    found: list[masks.FrameRange] = []
+    for part in masks.stretches(len(edges) - 1):
+        if found and edges[part.after] <= edges[part.first]:
+            part = masks.FrameRange(found.pop().first, part.after)
+        found.append(part)
+    return found
+
+
 def frame_edges(chosen: ChosenClip, spec: InputSpec) -> tuple[float, ...]:
     """Which time each frame of a clip stands for: seconds [T + 1], from one to the next.
 

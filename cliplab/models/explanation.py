@@ -25,7 +25,15 @@ from cliplab.models.explain_runs import (
     score_curve,
     stretch_changes,
 )
-from cliplab.models.explain_view import ClipView, distinct_ways, frame_edges, pixel_box, seen_by_all, seen_picture
+from cliplab.models.explain_view import (
+    ClipView,
+    distinct_ways,
+    frame_edges,
+    lasting_stretches,
+    pixel_box,
+    seen_by_all,
+    seen_picture,
+)
 from cliplab.models.source import ModelSource
 from cliplab.outputs import require_new
 
@@ -141,7 +149,7 @@ def explain_video(
     clip, specs = chosen.clip, distinct_ways(adapter.network_specs)
     size = chosen.video_size
     edges = frame_edges(chosen, adapter.input_spec)
-    view = ClipView(clip, seen_by_all(specs, clip), masks.stretches(len(clip.frames)), edges, size)
+    view = ClipView(clip, seen_by_all(specs, clip), lasting_stretches(edges), edges, size)
     patches, shape = masks.patches(clip, view.seen, grid)
     scorer = Scorer(adapter, chosen.as_stream)
     base = scorer([clip])[0]

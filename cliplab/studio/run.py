@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import webbrowser
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from adapters.errors import ConfigError, MissingExtraError
 from adapters.system import storage_error
+
+_log = logging.getLogger(__name__)
 
 
 def studio(
@@ -65,6 +68,8 @@ def studio(
     folder = Path(data_dir)
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder. Give the folder of your media, or a new one")
+    if not folder.exists():
+        _log.warning("%s: there was no such folder; a new one was made (in %s)", folder, folder.absolute().parent)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

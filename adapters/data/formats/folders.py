@@ -53,8 +53,8 @@ def import_folders(path: str | Path, labels: Sequence[str] | None = None) -> Dat
             rows += [(str(file), _row(file, folder, root, split)) for file in found]
     if not rows:
         raise DatasetError(
-            f"{root}: no class folder with videos in it, nor dataset.jsonl, labels.json, dataset.csv, or items/ with "
-            "json/. Put the videos of each class into a folder of that name."
+            f"{root}: no class folder with videos in it, nor a dataset.jsonl, labels.json, dataset.csv or Dataloop "
+            "export (items/ and json/). Put the videos of each class into a folder of that name."
         )
     if len(classes) == 1 and next(iter(classes)) not in (labels or ()):
         _check_outer(root / next(iter(classes)), [row for _, row in rows])

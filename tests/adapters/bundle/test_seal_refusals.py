@@ -108,7 +108,10 @@ def test_where_there_is_no_list(tmp_path: Path) -> None:
         ("none", "none: does not exist. Give the folder"),
         ("file", "file: is a file; a bundle is a folder"),
         ("begun", "begun: is incomplete (it has no bundle.json): saving was interrupted"),
-        ("empty", "so this is not a bundle. Give a folder with bundle.json"),
+        (
+            "empty",
+            "empty: is a folder without bundle.json, so this is not a bundle. Give a folder that cliplab",
+        ),
     ):
         with pytest.raises(BundleError) as caught:
             read_seal(tmp_path / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,48 @@ def test_a_path_without_a_model_is_not_taken_for_a_name(tmp_path: Path) -> None:
     shown = cli("predict", "runs/best", tmp_path / "a.mp4", code=2).stderr
     assert "runs/best: there is no such file or folder" in shown
     assert "Ready configs" not in shown
+
+
+def test_equally_similar_names_are_all_named(tmp_path: Path) -> None:
+    shown = cli("predict", "efficientnet_lite", tmp_path / "a.mp4", code=2).stderr
+    assert 'Did you mean "efficientnet_lite0", "efficientnet_lite1" or "efficientnet_lite2"?' in shown
+
+
+def test_a_value_of_another_type_is_named_with_what_is_allowed(model: Path, tmp_path: Path) -> None:
+    words = ("bench", model, "--threads")
+    for shown in (cli(*words, "many", code=2).stderr, cli("bench", model, "--threads=many", code=2).stderr):
+        assert "'--threads': must be a whole number, got 'many'" in shown
+    shown = cli("train", "efficientnet_lite0", tmp_path, tmp_path / "m", "--learning-rate", "fast", code=2).stderr
+    assert "'--learning-rate': must be a number, got 'fast'" in shown
+    shown = cli("convert", model, "--quantize", "int4", code=2).stderr
+    assert "'int4' is not one of 'float32', 'float16', 'dynamic', 'int8', 'none'" in shown
+    assert "Value error" not in shown
+
+
+def test_what_is_no_model_is_called_what_it_is(model: Path, tmp_path: Path) -> None:
+    render_video(tmp_path / "a.mp4", "warm", 1, seconds=0.5)
+    (tmp_path / "clips").mkdir()
+    shown = cli("predict", tmp_path / "clips", tmp_path / "a.mp4", code=1).stderr
+    assert "clips: is a folder without bundle.json, so this is not a bundle" in shown
+    shown = cli("convert", tmp_path / "a.mp4", tmp_path / "b.tflite", code=2).stderr
+    assert "a.mp4: is not a text file, so it is not a config. A model is a bundle directory" in shown
+    shown = cli("scan", tmp_path / "nomodel", tmp_path, code=2).stderr
+    assert "nomodel: there is no such file or folder (looked from " in shown
+    assert "ensemble" not in shown
+
+
+def test_a_damaged_list_of_files_is_described_in_words(model: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(model, damaged)
+    (damaged / "bundle.json").write_text((model / "bundle.json").read_text()[:60])
+    shown = cli("predict", damaged, tmp_path / "a.mp4", code=1).stderr
+    assert "bundle.json: is damaged, or another program wrote it (line " in shown
+    assert "Error(" not in shown
+
+
+def test_a_file_to_extract_that_is_missing_is_reported_alike(tmp_path: Path) -> None:
+    shown = cli("extract", tmp_path / "evening.ts", "--output-dir", tmp_path / "frames", code=1).output
+    assert "evening.ts: no such file (looked from " in shown
 
 
 def test_a_model_that_knows_none_of_the_labels_leads_to_training(tmp_path: Path) -> None:

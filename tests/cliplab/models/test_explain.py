@@ -23,6 +23,7 @@ from adapters.records import Clip, Float32Array, InputSpec, Prediction
 from cliplab.models import Explanation, explain, explain_video, explanation_png
 from cliplab.models import explain_masks as masks
 from cliplab.models.explain_report import PixelBox, TimeMask, counting_way
+from cliplab.models.explain_view import lasting_stretches
 
 CONFIG = {"schema_version": 2, "adapter": "tiny_adapter:TinyAdapter", "imgz": 48, "n_frames": 12, "contrast": 0.02}
 FPS, SECONDS, SIZE = 10, 6.0, 96
@@ -287,6 +288,16 @@ def test_stretches_hold_each_frame_once_and_masks_never_all(count: int) -> None:
     spans = masks.time_masks(parts)
     assert {n for first, after in spans for n in range(first, after)} == set(range(len(parts)))
     assert all(after - first < len(parts) for first, after in spans)
+
+
+def test_frames_that_stand_for_no_time_belong_to_the_stretch_before_them() -> None:
+    assert lasting_stretches((0.0, 0.2, 0.4, 0.6)) == masks.stretches(3)
+    assert lasting_stretches((0.0, 0.2, 0.4, 0.4, 0.4)) == [masks.FrameRange(0, 1), masks.FrameRange(1, 4)]
+    for count in (5, 20, 50):
+        edges = (*(n / 5 for n in range(6)), *[1.0] * count)
+        parts = lasting_stretches(edges)
+        assert [n for part in parts for n in range(part.first, part.after)] == list(range(len(edges) - 1))
+        assert all(edges[part.after] > edges[part.first] for part in parts)
 
 
 def test_a_bridge_fades_from_the_frame_before_to_the_frame_after() -> None:
