@@ -46,7 +46,9 @@ def read_config_file(path: str | Path) -> Config:
     try:
         value = _parse_yaml(text) if _is_yaml(path) else parse_json(text, MAX_DEPTH)
     except ValueError as error:
-        raise ConfigError(f"{path}: is not valid {'YAML' if _is_yaml(path) else 'JSON'}: {error}") from error
+        usual = path.suffix.lower() in (".json", ".yaml", ".yml")
+        hint = "" if usual else ". A model is a bundle directory, a .tflite or a config in JSON or YAML"
+        raise ConfigError(f"{path}: is not valid {'YAML' if _is_yaml(path) else 'JSON'}: {error}{hint}") from error
     if not isinstance(value, dict):
         raise ConfigError(f"{path}: a config must be an object of keys and values, got {json_kind(value)}")
     return value

@@ -134,8 +134,15 @@ def _machine() -> Iterator[Finding]:
 
 
 def _file(path: Path, bundle: Path | None, max_size_mb: float, trust_adapters: Sequence[str]) -> Iterator[Finding]:
+    if path.is_dir():
+        advice = f"Make the file of a bundle with: cliplab convert {path} --output {path.name}.tflite"
+        yield Finding("file", "bad", f"{path} is a folder; a .tflite is checked", advice)
+        return
     try:
         data = read_regular_bytes(path, MAX_FILE_BYTES, BundleError)
+    except FileNotFoundError:
+        yield Finding("file", "bad", f"{path}: no such file (looked from {Path.cwd()})", "Check the path.")
+        return
     except (OSError, BundleError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         yield Finding("file", "bad", f"cannot be read ({reason})", "Give a .tflite file that this user may read.")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.data import Example, clips_digest, detect_format, find_format, read_dataset
+from adapters.data import Dataset, Example, clips_digest, detect_format, find_format, read_dataset
 from adapters.errors import DatasetError
 from adapters.media import is_picture_name, is_video_name
 from cliplab.library import fingerprint
@@ -65,7 +65,12 @@ def import_dataset(
         DatasetError: It is not a dataset.
         StorageError: The store cannot be written.
     """
-    dataset = read_dataset(path)
+    return _import(store, read_dataset(path), on_progress, allowed)
+
+
+def _import(
+    store: LabelStore, dataset: Dataset, on_progress: OnProgress | None, allowed: Callable[[Path], bool]
+) -> ImportReport:
     examples = [item for item in dataset.examples if allowed(item.path)]
     contents = _contents(examples, on_progress)
     several = any(len(item.labels) > 1 for item in examples)
@@ -114,8 +119,9 @@ def _value_of(item: Example) -> dict[str, Any]:
 def import_folder_labels(
     store: LabelStore, on_progress: OnProgress | None = None, *, outside: bool = True
 ) -> ImportReport | None:
-    """Import the labels file of the data folder, if it has one, when the studio opens the folder for the first time.
+    """Import the labels that the data folder has when the studio opens the folder for the first time.
 
+    They are those of its labels file; without one, those of folders of videos that are all named like a class.
     Later the file may be one that the studio keeps in step itself, whose labels would count twice. Pages show what an
     item's file holds, and the labels file may be somebody else's: only pictures and videos become items.
 
@@ -125,7 +131,7 @@ def import_folder_labels(
         outside: Whether files outside the data folder become items, too.
 
     Returns:
-        What was taken; None where there is no such file, or the folder was looked at before.
+        What was taken; None where there are no such labels, or the folder was looked at before.
 
     Raises:
         DatasetError: The file is not a dataset.
@@ -140,9 +146,25 @@ def import_folder_labels(
         is_media = is_picture_name(path.name) or is_video_name(path.name)
         return is_media and (outside or os.path.realpath(path).startswith(root))
 
-    report = None if found is None else import_dataset(store, found, on_progress, allowed=allowed)
+    if found is not None:
+        report: ImportReport | None = import_dataset(store, found, on_progress, allowed=allowed)
+    else:
+        folders = _class_folders(store)
+        report = None if folders is None else _import(store, folders, on_progress, allowed)
     store.set_setting("labels_file", "none" if found is None else found.name)
     return report
+
+
+def _class_folders(store: LabelStore) -> Dataset | None:
+    """The clips of the data folder where its folders of videos are all named like a class of the store."""
+    known = {one.name for one in store.classes()}
+    if not known:
+        return None
+    try:
+        dataset = find_format("folders").read(store.folder, None)
+    except DatasetError:  # videos without folders, or in folders of recordings
+        return None
+    return dataset if known.issuperset(dataset.labels) else None
 
 
 def classes_of(path: str | Path) -> Sequence[str]:

@@ -52,6 +52,15 @@ def test_a_damaged_file_is_a_finding(tmp_path: Path, data: bytes) -> None:
     assert report.findings[-1].advice
 
 
+def test_a_bundle_and_a_missing_file_are_named_with_the_next_step(tmp_path: Path) -> None:
+    (tmp_path / "my_model").mkdir()
+    found = doctor(tmp_path / "my_model").findings[-1]
+    assert "is a folder" in found.found
+    assert found.advice.endswith("my_model --output my_model.tflite")
+    found = doctor(tmp_path / "none.tflite").findings[-1]
+    assert "none.tflite: no such file (looked from " in found.found
+
+
 def test_what_is_no_file(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing.tflite"):
         report = doctor(path)

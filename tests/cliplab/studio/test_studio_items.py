@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from adapters.data import parted_labels
+from adapters.data import parted_labels, read_dataset
 from cliplab.studio import LabelEvent, fill_items, import_dataset, import_folder_labels, open_store
 
 
@@ -164,6 +164,26 @@ def test_labels_of_a_dataset_are_imported_once(folder):
         fill_items(store)
         item = by_path(store)["missing.mp4"]
         assert (item.missing, item.labels, item.split) == (None, {"imported": "ad"}, "test")
+
+
+@pytest.mark.parametrize(("classes", "taken"), [(["ad", "show", "other"], 2), (["ad"], None), ([], None)])
+def test_folders_that_are_all_named_like_a_class_are_labels(tmp_path, classes, taken):
+    """To look at the clips of a training in the studio changes nothing about what is trained on."""
+    for name in ("ad", "show"):
+        write_video(tmp_path / name / "clip.mp4", name.encode())
+    with open_store(tmp_path, classes) as store:
+        report = import_folder_labels(store)
+        assert (report and report.labels) == taken
+        assert import_folder_labels(store) is None
+        fill_items(store)
+        labels = {item.path: item.labels for item in store.items()}
+    ours = {f"{name}/clip.mp4": {"imported": name} if taken else {} for name in ("ad", "show")}
+    assert labels == ours
+    if taken:
+        assert [(item.path.parent.name, item.label) for item in read_dataset(tmp_path).examples] == [
+            ("ad", "ad"),
+            ("show", "show"),
+        ]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
