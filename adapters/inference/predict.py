@@ -134,9 +134,12 @@ def input_spec(
     given = {key: value for key, value in windows.items() if value is not None}
     override_config(adapter.config, given, "windows")
     try:
-        return adapter.input_spec.with_windows(window_seconds, stride_seconds)
+        spec = adapter.input_spec.with_windows(window_seconds, stride_seconds)
     except ValueError as error:  # NaN, which JSON Schema has no word for
         raise ConfigError(f"windows: {error}") from None
+    if adapter.streams and window_seconds is not None and spec.fps is not None:  # it takes any number of frames
+        return replace(spec, n_frames=max(1, round(window_seconds * spec.fps)))
+    return spec
 
 
 # The pipeline -------------------------------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ def import_folder_labels(
 def _class_folders(store: LabelStore) -> Dataset | None:
     """The clips of the data folder where its folders of videos are all named like a class of the store."""
     known = {one.name for one in store.classes()}
-    if not known:
+    if not any((store.folder / name).is_dir() for name in known):
         return None
     try:
         dataset = find_format("folders").read(store.folder, None)

@@ -26,6 +26,8 @@ FIGURES = {
     "latency_ms": "Latency, ms per clip",
 }
 
+_WINDOW_SECONDS = 2.0  # of a timeline
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -255,3 +257,19 @@ def size_words(size_bytes: int | None) -> str:
 def is_number(value: Any) -> bool:
     """Whether a value of stored metrics is a finite number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def timeline_window(detail: ModelDetail) -> float:
+    """The window that scores a video over time: the config's, what its frames last, or else a few seconds.
+
+    A model without windows has one answer for the whole video, which would be a flat line.
+
+    Args:
+        detail: The model.
+    """
+    config = detail.complete
+    frames, fps = config.get("n_frames"), config.get("fps")
+    fixed = config.get("sampling") == "rate" and config.get("model_mode") != "stream"
+    if config.get("window_seconds") is None and fixed and isinstance(frames, int) and isinstance(fps, (int, float)):
+        return round(frames / fps, 6)
+    return float(config.get("window_seconds") or _WINDOW_SECONDS)

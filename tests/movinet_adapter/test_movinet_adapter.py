@@ -16,7 +16,7 @@ from tiny_videos import render_dataset
 from adapters.bundle import render_clip
 from adapters.config import check_config
 from adapters.errors import AdapterError, ConfigError, WeightsError
-from adapters.inference import open_model, predict_videos
+from adapters.inference import input_spec, open_model, predict_videos
 from adapters.media import read_clip
 from adapters.models import ModelAdapter
 from adapters.records import Clip
@@ -239,3 +239,12 @@ def test_stream_fine_tune_beats_a_random_backbone(shared: Path, tmp_path: Path) 
     imported, scores = json.loads(done.stdout)
     assert not imported
     np.testing.assert_allclose(scores, models["real"].predict([clip])[0].scores, atol=1e-6)
+
+
+def test_windows_of_a_call_are_those_of_the_same_keys_of_the_config() -> None:
+    """A stream takes any number of frames, so a window of any length; a clip of fixed frames says what it takes."""
+    for windows in ({"window_seconds": 1.4}, {"window_seconds": 2.0, "stride_seconds": 0.5}):
+        as_config = movinet("movinet_a0_stream", n_frames=16, **windows)
+        assert input_spec(movinet("movinet_a0_stream", n_frames=16), **windows) == as_config.input_spec
+    with pytest.raises(ConfigError, match=r"takes last 3\.2 s"):
+        input_spec(movinet("movinet_a0_base", n_frames=16, sampling="rate", fps=5), window_seconds=1.4)

@@ -21,7 +21,7 @@ from cliplab.studio.context import Studio
 from cliplab.studio.jobs import Job
 from cliplab.studio.media_files import folder_videos
 from cliplab.studio.model_list import ModelRef
-from cliplab.studio.model_pages import ModelDetail, read_detail
+from cliplab.studio.model_pages import read_detail, timeline_window
 from cliplab.studio.model_requests import UPLOAD_BYTES, find_model, form_values, library_of
 from cliplab.studio.pages import render, studio_of
 from cliplab.studio.security import audit, inside
@@ -46,17 +46,12 @@ def _page(request: Request, values: Mapping[str, str], problem: str, status: int
         "detail": detail,
         "videos": folder_videos(studio.options.data_dir),
         "path": values.get("path", ""),
-        "window": values.get("window", _window_text(detail)),
+        "window": values.get("window", f"{timeline_window(detail):g}"),
         "stride": values.get("stride", ""),
         "problem": problem,
         "limit": UPLOAD_BYTES // 1_000_000,
     }
     return render(request, "model_try.html", context, status)
-
-
-def _window_text(detail: ModelDetail) -> str:
-    """The window to begin with. Without one per video has one answer, and a timeline shows nothing."""
-    return str(detail.complete.get("window_seconds") or 2)
 
 
 async def choose(request: Request) -> Response:

@@ -15,13 +15,11 @@ from cliplab.studio.child_job import run_child
 from cliplab.studio.context import Studio, shown, shown_place
 from cliplab.studio.jobs import Job
 from cliplab.studio.model_list import ModelRef
-from cliplab.studio.model_pages import read_detail
+from cliplab.studio.model_pages import read_detail, timeline_window
 from cliplab.studio.model_requests import library_of
 from cliplab.studio.model_work import MOST_POINTS
 from cliplab.studio.pages import json_body, studio_of
 from cliplab.studio.video_scores import keep_scores
-
-_WINDOW_SECONDS = 2.0  # of a model without windows: its one answer for the whole video would be a flat line
 
 
 def get_models(request: Request) -> Response:
@@ -55,7 +53,7 @@ def _start(request: Request, model: Any) -> Response:
     if item.missing is not None:
         raise RequestError(409, f"{shown_place(item.path)}: the file is {item.missing}. Restore it and try again")
     try:
-        window = float(read_detail(ref).complete.get("window_seconds") or _WINDOW_SECONDS)
+        window = timeline_window(read_detail(ref))
         length = studio.frames.info(number).get("duration_seconds") or 0.0
         arguments = {
             "folder": str(library_of(studio).folder),

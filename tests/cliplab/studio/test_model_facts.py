@@ -26,6 +26,7 @@ from cliplab.studio.model_pages import (
     headline,
     read_detail,
     size_words,
+    timeline_window,
 )
 
 REF = ModelRef("m", "m.json", "config", Path("m.json"))
@@ -34,6 +35,20 @@ REF = ModelRef("m", "m.json", "config", Path("m.json"))
 def detail(labels: int = 2, metrics: dict[str, Any] | None = None, **validation: Any) -> ModelDetail:
     names = tuple(f"class {number}" for number in range(labels))
     return ModelDetail(REF, {}, {}, None, names, metrics=metrics or {}, validation=validation)
+
+
+@pytest.mark.parametrize(
+    ("config", "seconds"),
+    [
+        ({"window_seconds": 1.5, "sampling": "rate", "n_frames": 8, "fps": 5}, 1.5),
+        ({"window_seconds": None, "sampling": "rate", "n_frames": 16, "fps": 5}, 3.2),
+        ({"window_seconds": None, "sampling": "rate", "n_frames": 16, "fps": 5, "model_mode": "stream"}, 2.0),
+        ({"window_seconds": None, "sampling": "spread", "n_frames": 16, "fps": None}, 2.0),
+        ({}, 2.0),
+    ],
+)
+def test_the_window_that_a_timeline_begins_with_is_one_that_the_model_takes(config: Any, seconds: float) -> None:
+    assert timeline_window(ModelDetail(REF, {}, config, None, ())) == seconds
 
 
 @pytest.mark.parametrize(
