@@ -17,6 +17,7 @@ class Damage:
         gaps: The times of frames after which others are missing, since a part of the file cannot be read.
         notes: Anything else, in words.
         holes: Stretches (start, end) of a broadcast from which no frame came.
+        lost: How many frames are missing before each of these times, since the stream skips them without an error.
         cause: Why frames did not decode, where the file is not damaged, as a sentence; None: it is.
     """
 
@@ -25,6 +26,7 @@ class Damage:
     gaps: set[float] = field(default_factory=set)
     notes: list[str] = field(default_factory=list)
     holes: set[tuple[float, float]] = field(default_factory=set)
+    lost: dict[float, int] = field(default_factory=dict)
     cause: str | None = None
 
     @property
@@ -63,4 +65,11 @@ class Damage:
                 f"after {first:.2f} s" if len(self.gaps) == 1 else f"at {len(self.gaps)} places, after {first:.2f} s"
             )
             notes.append(f"part of the file cannot be read {where}, and frames may be missing {DAMAGED}")
+        if self.lost:
+            count, first = sum(self.lost.values()), max(min(self.lost) - start_seconds, 0)
+            what = "1 frame is" if count == 1 else f"about {count} frames are"
+            where = (
+                f"before {first:.2f} s" if len(self.lost) == 1 else f"at {len(self.lost)} places, before {first:.2f} s"
+            )
+            notes.append(f"{what} missing {where}, where the stream skips {DAMAGED}")
         return tuple(notes)

@@ -30,6 +30,8 @@ _STORED_BUFFER_BYTES = 128 * 1024  # FFmpeg's own is for local files, and each r
 _STORED_BOXES = 64  # of an MP4 outside this machine: each may cost a request
 # Boxes of MP4 that would lead to other files are not followed, as is FFmpeg's default.
 _CLOSED = {"enable_drefs": "0", "use_absolute_path": "0"}
+# A programme of a transport stream keeps its streams where its table gives them other packet numbers.
+_FOLLOWED = {"merge_pmt_versions": "1"}
 # Larger frames are not decoded from any source: twice the width and height of 8K.
 MOST_FRAME_PIXELS = 16384 * 16384
 # A frame of a more extreme shape would become a huge one where it is scaled to cover a model's input.
@@ -259,7 +261,10 @@ def open_input(file: Any, limits: MediaLimits | None = None, **arguments: Any) -
     """
     # FFmpeg decodes frames already to find out what a stream is.
     of_streams = {"max_pixels": str(MOST_FRAME_PIXELS if limits is None else limits.decoder_pixels)}
-    container: InputContainer = av.open(file, "r", options=of_streams, **_ANY_METADATA, **arguments)
+    options = {**_FOLLOWED, **(arguments.pop("container_options", None) or {})}
+    container: InputContainer = av.open(
+        file, "r", options=of_streams, container_options=options, **_ANY_METADATA, **arguments
+    )
     return container
 
 

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 from adapters.media.clock import PacketClock, may_be_joined
 from adapters.media.damage import Damage
 from adapters.media.gif_end import is_whole_picture
+from adapters.media.lost_frames import LostFrames
 from adapters.media.matroska import MatroskaBlocks
 from adapters.media.opening import ffmpeg_reason
 from adapters.media.transport_codecs import other_video_follows
@@ -201,6 +202,7 @@ class PacketReader:
         self._tick = float(stream.time_base or 1e-6)
         self._read_ahead = _READ_AHEAD if read_ahead else 0
         self._is_gif = "gif" in names
+        self._lost = LostFrames(container, stream, interval)
         # FFmpeg takes the durations of ASF from the rate, which ASF does not store.
         self._rate_is_guessed = "asf" in names
         matroska = path is not None and "matroska" in names
@@ -223,6 +225,7 @@ class PacketReader:
         self._last = 0.0  # the time of the last packet
         self._top: float | None = None  # the latest time so far
         self._key_delay: int | None = None  # of the last key frame, from decoding to presentation, in ticks
+        self._lost.begin()
         if self._blocks is not None:
             self._blocks.begin()
 
@@ -248,6 +251,8 @@ class PacketReader:
             return TimedPacket(packet, packet.pts, None, packet.pts)
         stamp = self._stamp(packet)
         seconds = None if stamp is None else self._time(packet, stamp)
+        if (lost := self._lost.follow(packet, seconds)) is not None:
+            self._damage.lost[lost[0]] = lost[1]
         self._last = self._last if seconds is None else seconds
         self._note_hole(seconds)
         if packet.pts is None:  # identifies its frame

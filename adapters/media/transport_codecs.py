@@ -49,15 +49,16 @@ def other_video_follows(path: Path, start: int, known: Collection[int]) -> bool:
 
     Args:
         path: A local file, of which 64 MB behind ``start`` are read.
-        start: Where the rest begins, in bytes.
+        start: Where the last packet of the picture begins, in bytes.
         known: The packet numbers of the streams that were there from the beginning.
     """
-    read = 0
+    read, own = 0, _PAT
     try:
         for packets in _chunks(path, start):
             numbers = (packets[:, 1].astype(np.int32) & 0x1F) << 8 | packets[:, 2]
             begins = (packets[:, 1] & 0x40) > 0
-            for place in np.flatnonzero(begins & ~np.isin(numbers, [*known, _PAT])):
+            own = own if read or not begins[0] else int(numbers[0])  # a programme may change its packet numbers
+            for place in np.flatnonzero(begins & ~np.isin(numbers, [*known, own, _PAT])):
                 if _begins_video(packets[place].tobytes()):
                     return True
             read += packets.size

@@ -1,0 +1,99 @@
+"""Frames that are missing from a stream without an error: times of decoding that skip where frames follow evenly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+from av.container import InputContainer
+from av.packet import Packet
+from av.video.stream import VideoStream
+
+# Frames of soft telecine are up to 1.25 of the average apart; without one frame two are twice as far.
+_FRAMES_APART = 1.75
+# After so many frames that are evenly apart a skip is a loss, and not how the stream is made.
+_EVEN_FRAMES, _EVEN = 24, 1.3
+# A leap of more is another clock, see clock.py.
+_MOST_SECONDS = 10.0
+# A key frame that is decoded so much before the one before it begins another clock.
+_LATE_SECONDS = 0.5
+# Of a fragmented MP4 a skip is longer than the rounding of durations.
+_LEAST_FRAGMENT_SECONDS = 0.1
+_SAME_RATE = Fraction(101, 100)
+
+
+class LostFrames:
+    """Looks at the packets of a transport stream or a fragmented MP4, in the order of the file.
+
+    Of other files nothing is said: there a frame may be shown for long.
+    """
+
+    def __init__(self, container: InputContainer, stream: VideoStream, interval: float) -> None:
+        """Begin before the first packet.
+
+        Args:
+            container: The open source.
+            stream: Its video stream.
+            interval: Seconds from one frame to the next, on average.
+        """
+        names = container.format.name.split(",")
+        self._tick, self._interval = float(stream.time_base or 1e-6), interval
+        rates = stream.average_rate, stream.base_rate
+        steady = all(rates) and max(rates) <= _SAME_RATE * min(rates)  # type: ignore[type-var, operator]
+        self._is_even = "mpegts" in names and steady
+        look: Callable[[Packet[Any], float], float] | None = None
+        if "mpegts" in names:
+            look = self._in_transport
+        elif "mov" in names and not stream.frames:
+            look = self._in_fragments
+        self._look = look
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin again at any packet."""
+        self._end: float | None = None  # when the frame of the last packet is over, by its own clock
+        self._before, self._even, self._damaged = 0.0, 0, False
+        self._skip: tuple[float, float, int] | None = None  # the last one: from where by that clock, and what it means
+
+    def follow(self, packet: Packet[Any], shown: float | None) -> tuple[float, int] | None:
+        """Where frames are missing, and how many, as far as the packets up to this one show it; None: nowhere.
+
+        Args:
+            packet: The next packet of the stream.
+            shown: Source time of its frame, in seconds; None: unknown.
+        """
+        if self._look is None or packet.dts is None:
+            return None
+        seconds = packet.dts * self._tick
+        (before, *found), self._skip = self._skip or (None,), None
+        if before is not None and seconds <= self._before:  # one damaged time, and not a loss
+            self._before = self._end = before + self._interval
+            found = []
+        if self._end is not None and seconds < self._end - _LATE_SECONDS:
+            if not packet.is_keyframe:  # one that comes late, or whose time is damaged
+                self._before, self._end = self._before + self._interval, self._end + self._interval
+                return None
+            self.begin()  # another clock
+        last = self._before
+        missing = self._look(packet, seconds)
+        is_known = 0 < missing <= _MOST_SECONDS and shown is not None
+        if is_known or (self._end is not None and seconds - last > _MOST_SECONDS):
+            self._skip = last, shown or 0.0, max(round(missing / self._interval), 1) if is_known else 0
+        return (found[0], int(found[1])) if found and found[1] else None
+
+    def _in_transport(self, packet: Packet[Any], seconds: float) -> float:
+        gap = 0.0 if self._end is None else seconds - self._before
+        damaged = self._damaged or packet.is_corrupt
+        is_lost = gap > _FRAMES_APART * self._interval and (damaged or (self._is_even and self._even >= _EVEN_FRAMES))
+        self._even = self._even + 1 if gap <= _EVEN * self._interval else 0
+        # A loss is marked at the packet in which it begins, or at the one before it.
+        self._damaged = packet.is_corrupt or (self._damaged and gap <= _EVEN * self._interval and self._even < 2)
+        self._before = self._end = seconds
+        return gap - self._interval if is_lost else 0.0
+
+    def _in_fragments(self, packet: Packet[Any], seconds: float) -> float:
+        gap = 0.0 if self._end is None else seconds - self._end
+        self._before = seconds
+        self._end = max(seconds + (packet.duration or 0) * self._tick, self._end or 0.0)
+        return gap if gap > max(_FRAMES_APART * self._interval, _LEAST_FRAGMENT_SECONDS) else 0.0
