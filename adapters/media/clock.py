@@ -76,14 +76,15 @@ class PacketClock:
         top: The largest source time so far; None before the first.
     """
 
-    def __init__(self, interval: float, may_be_joined: bool) -> None:
+    def __init__(self, interval: float, may_be_joined: bool, declared_end: float = -math.inf) -> None:
         """Start before the first packet.
 
         Args:
             interval: Seconds from one frame to the next.
             may_be_joined: Whether the container may have been cut and joined anywhere.
+            declared_end: When the file ends by its header, in seconds: a pause up to there is as long as it says.
         """
-        self.interval, self._may_be_joined = interval, may_be_joined
+        self.interval, self._may_be_joined, self._declared_end = interval, may_be_joined, declared_end
         self._back = max(_CLOCK_RESET_SECONDS, _REORDERED_FRAMES * interval)
         self._ahead = max(_CLOCK_LEAP_SECONDS, _REORDERED_FRAMES * interval)
         self._least_witnesses = 0 if may_be_joined else _LEAST_WITNESSES
@@ -115,11 +116,14 @@ class PacketClock:
             if self._may_be_joined and is_key and time < self.top and self._is_followed(time, others):
                 others = after = [other for other in others if other >= time - _REORDERED_FRAMES * self.interval]
             # The last frame of a file may be a long still; in a broadcast it is damage rather.
-            if len(others) >= 2 * len(after) + 1 - self._may_be_joined and len(others) >= self._least_witnesses:
+            is_declared = self.top < time <= self._declared_end
+            is_last = is_declared and self._declared_end - time <= self._back
+            disagree = len(others) >= 2 * len(after) + 1 - self._may_be_joined
+            if disagree and len(others) >= self._least_witnesses and not is_last:
                 return None
-            if time - self.top > LONGEST_STILL_SECONDS and len(after) < _LEAST_WITNESSES:
+            if time - self.top > LONGEST_STILL_SECONDS and len(after) < _LEAST_WITNESSES and not is_declared:
                 return None
-            if self._is_another_clock(time, self.top, is_key):
+            if not is_declared and self._is_another_clock(time, self.top, is_key):
                 move = self.top + self.interval - min(time, *after, time)
                 self.shift += move
                 time += move
@@ -129,9 +133,11 @@ class PacketClock:
         return time
 
     def _is_before_pause(self, time: float) -> bool:
-        """Whether a frame is shown before a long still, and was decoded after the frame that ends it."""
+        """Whether a frame is shown before or within a long still, and was decoded after the frame that ends it."""
+        assert self.top is not None
         is_near = abs(time - self._before_pause) <= self._back
-        return is_near and not self._may_be_joined and self._since_pause <= _REORDERED_FRAMES
+        is_within = -math.inf < self._before_pause < time < self.top
+        return (is_near or is_within) and not self._may_be_joined and self._since_pause <= _REORDERED_FRAMES
 
     def _usual_distance(self, is_before: bool, is_key: bool) -> float:
         """How far a time may be from the latest one without a doubt, in seconds."""

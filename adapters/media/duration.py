@@ -14,7 +14,7 @@ from adapters.errors import MediaError
 from adapters.media.clock import Lasting, may_be_joined
 from adapters.media.damage import DAMAGED, Damage
 from adapters.media.decode import Decoder
-from adapters.media.opening import StoredFile, open_container
+from adapters.media.opening import StoredFile, inspection_of, open_container
 from adapters.media.packets import PacketReader, discard_other_streams, is_raw, times_are_doubtful
 from adapters.media.stream_choice import choose_stream
 
@@ -106,6 +106,9 @@ def _table_agrees(decoder: Decoder, declared: float) -> bool:
     if stream.codec_context.reorder_depth and not _are_even(entries, len(entries)):
         return False
     base = float(stream.time_base or 0)
+    delays = inspection_of(decoder.source).track(stream.index).last_delays
+    if delays and (max(delays) - min(delays)) * base > _LAST_PACKETS * decoder.interval:
+        return False  # the last frame is shown long after those that are decoded beside it
     delay = (stream.start_time or 0) - entries[0].timestamp  # from decoding to presentation
     last = (entries[len(entries) - 1].timestamp + delay) * base
     return abs(declared - decoder.interval - last) <= _TABLE_FRAMES * decoder.interval

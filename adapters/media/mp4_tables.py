@@ -36,6 +36,7 @@ _CONTAINERS = {
 # FFmpeg makes room for before it looks whether they are there: the fewest bytes that each takes.
 _LEAST_ITEM_BYTES = {b"sgpd": 1, b"iinf": 8, b"iloc": 4, b"keys": 8}
 _MOST_EDITS = 100_000
+_LAST_DELAYS = 17  # runs of samples, of which each may have a delay of its own: no frame is decoded longer before it is shown
 _MOST_ENTRY_BYTES = 1 << 20  # of what describes the samples of a track, which takes some hundred
 _TABLE_NAMES = re.compile(rb"stts|ctts|stsc|stco|co64|stss|stps|stsz|stz2|elst|trun|sgpd|iinf|iloc|keys")
 # What all tables together may declare, in files: each is read once, and damage may make one of them end in the next.
@@ -65,6 +66,7 @@ class Track:
         first_byte: Where in the file the first of them begins; None: there is none.
         chunk_samples: From which chunk on, how many samples each chunk holds.
         one_tick_each: Whether each sample lasts a tick, as those of uncompressed sound do.
+        last_delays: From decoding to presentation, in these ticks, of the last samples by runs; empty: none differ.
         no_tick_each: Whether there are several samples and each lasts 0 ticks.
     """
 
@@ -81,6 +83,7 @@ class Track:
     chunk_samples: Table | None = None
     one_tick_each: bool = False
     no_tick_each: bool = False
+    last_delays: tuple[int, ...] = ()
 
     def index_entries(self, movie_timescale: int) -> int:
         """How many entries FFmpeg's index of it gets.
@@ -349,6 +352,12 @@ class _Walk:
             rows = self._table(start, 2)
             self._track.no_tick_each = rows[:, 0].sum() > 1 and not rows[:, 1].any()
 
+    def _read_ctts(self, start: int, end: int) -> None:
+        entries = self._entries(start)
+        count = min(entries, _LAST_DELAYS)
+        rows = np.frombuffer(self._bytes(start + 8 + 8 * (entries - count), 8 * count), ">i4").reshape(-1, 2)
+        self._track.last_delays = tuple(rows[:, 1].tolist())
+
     def _read_elst(self, start: int, end: int) -> None:
         long = bool(self._number(start, 1))
         entries, size = self._entries(start), 20 if long else 12
@@ -382,6 +391,7 @@ _READ: dict[bytes, Callable[[_Walk, int, int], None]] = {
     b"co64": _Walk._read_co64,
     b"stsc": _Walk._read_stsc,
     b"stts": _Walk._read_stts,
+    b"ctts": _Walk._read_ctts,
     b"elst": _Walk._read_elst,
     b"trun": _Walk._read_trun,
     b"sgpd": _Walk._read_sgpd,

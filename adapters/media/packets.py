@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -164,6 +165,15 @@ def end_with_packet(packet: Packet[VideoStream], codec: str, extradata: bytes | 
         place += width + length
 
 
+def _declared_end(container: InputContainer, stream: VideoStream) -> float:
+    """When a file ends by a header that does not follow from its packets, in seconds; minus infinity: there is none."""
+    names = container.format.name.split(",")
+    stored = "matroska" in names or ("mov" in names and stream.frames > 0)
+    if not stored or not container.duration:
+        return -math.inf
+    return ((container.start_time or 0) + container.duration) / av.time_base
+
+
 class PacketReader:
     """The packets of a video stream in the order of decoding, the last one empty, to flush the decoder.
 
@@ -203,6 +213,7 @@ class PacketReader:
         self._read_ahead = _READ_AHEAD if read_ahead else 0
         self._is_gif = "gif" in names
         self._lost = LostFrames(container, stream, interval)
+        self._declared_end = _declared_end(container, stream)
         # FFmpeg takes the durations of ASF from the rate, which ASF does not store.
         self._rate_is_guessed = "asf" in names
         matroska = path is not None and "matroska" in names
@@ -217,7 +228,7 @@ class PacketReader:
 
     def begin(self) -> None:
         """Begin again where the container is, as after a jump."""
-        self.clock = PacketClock(self._interval, may_be_joined(self._container))
+        self.clock = PacketClock(self._interval, may_be_joined(self._container), self._declared_end)
         self._ahead: deque[Packet[VideoStream]] = deque()
         self._packets: Iterator[Packet[VideoStream]] | None = self._container.demux(self._stream)
         self._read_errors = self._count = 0

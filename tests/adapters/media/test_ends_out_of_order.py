@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from media_patterns import number_of, numbered_frame, write_video
+from media_patterns import number_of, numbered_frame, write_numbered, write_video
 
 from adapters.media import open_video
 
@@ -64,3 +64,43 @@ def test_empty_elements_of_matroska_cost_no_more_than_their_bytes(tmp_path: Path
     began = time.process_time()
     assert seen(path)[0] == list(range(20))
     assert time.process_time() - began < 8
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "b_frames"), [("mkv", "mpeg4", 0), ("mkv", "libx264", 2), ("mp4", "mpeg4", 0)]
+)
+@pytest.mark.parametrize(
+    "seconds",
+    [[number * 72_000 for number in range(8)], [number * 4_200 for number in range(8)], [0, 1, 2, 3, 4_203, 4_204]],
+    ids=["20 hours", "70 minutes", "once"],
+)
+def test_pauses_of_hours_that_the_header_confirms(
+    tmp_path: Path, suffix: str, codec: str, b_frames: int, seconds: list[int]
+) -> None:
+    path = write_numbered(
+        *(tmp_path / f"a.{suffix}", len(seconds)),
+        codec=codec,
+        b_frames=b_frames,
+        ticks=[1000 * each for each in seconds],
+        time_base=Fraction(1, 1000),
+    )
+    with open_video(path) as video:
+        frames = list(video.frames())
+        assert [moment for moment, _ in frames] == pytest.approx(seconds, abs=0.1)
+        assert [number_of(picture) for _, picture in frames] == list(range(len(seconds)))
+        assert video.info.duration_seconds == pytest.approx(seconds[-1], abs=2)
+        assert not video.warnings
+
+
+@pytest.mark.parametrize(
+    ("suffix", "b_frames"), [("mkv", 0), ("mkv", 3), ("webm", 0), ("mp4", 0), ("mp4", 2), ("mov", 1)]
+)
+def test_a_recording_of_a_screen_that_ends_after_a_long_still(tmp_path: Path, suffix: str, b_frames: int) -> None:
+    """The table of decoding times ends seconds before the last frame is shown."""
+    ticks = [*(40 * number for number in range(25)), 19_960]
+    codec = "libvpx" if suffix == "webm" else "libx264"
+    options = {"ticks": ticks, "time_base": Fraction(1, 1000), "b_frames": b_frames, "codec": codec}
+    numbers, seconds = seen(write_numbered(tmp_path / f"a.{suffix}", len(ticks), **options))
+    assert numbers == list(range(26))
+    assert seconds is not None
+    assert seconds > 19.96
