@@ -104,6 +104,7 @@ MODULES = {
     **_together("adapters/media", "mp4_tables", "box_tables"),
     **_together("adapters/media", "gif_end", "gif_ends"),
     **_together("adapters/media", "lost_frames", "lost_frames"),
+    **_together("adapters/media", "untimed_packets", "untimed_packets"),
     **_together("adapters/media", "packets", "packet_roles"),
     **_together("adapters/inference", "segments", "prompts_and_scores", "segments"),
     **_together("adapters/inference", "prompts stored_thresholds", "prompts_and_scores"),

@@ -36,7 +36,9 @@ _CONTAINERS = {
 # FFmpeg makes room for before it looks whether they are there: the fewest bytes that each takes.
 _LEAST_ITEM_BYTES = {b"sgpd": 1, b"iinf": 8, b"iloc": 4, b"keys": 8}
 _MOST_EDITS = 100_000
-_LAST_DELAYS = 17  # runs of samples, of which each may have a delay of its own: no frame is decoded longer before it is shown
+_LAST_DELAYS = (
+    17  # runs of samples, of which each may have a delay of its own: no frame is decoded longer before it is shown
+)
 _MOST_ENTRY_BYTES = 1 << 20  # of what describes the samples of a track, which takes some hundred
 _TABLE_NAMES = re.compile(rb"stts|ctts|stsc|stco|co64|stss|stps|stsz|stz2|elst|trun|sgpd|iinf|iloc|keys")
 # What all tables together may declare, in files: each is read once, and damage may make one of them end in the next.

@@ -23,6 +23,7 @@ from adapters.media.lost_frames import LostFrames
 from adapters.media.matroska import MatroskaBlocks
 from adapters.media.opening import ffmpeg_reason
 from adapters.media.transport_codecs import other_video_follows
+from adapters.media.untimed_packets import UntimedPackets
 
 # A demuxer that fails this often in a row is taken to be at its end.
 _MAX_READ_ERRORS = 16
@@ -32,6 +33,7 @@ _READ_AHEAD = 8
 _RAW_TIME_BASE = Fraction(1, 1_200_000)
 _RAW_FORMATS = {"mjpeg", "jpeg_pipe"}
 ASSUMED_RATE = Fraction(25)  # of a stream that stores no times and declares no rate
+_FASTEST_GUESS = 1000
 _ABOVE_BASE = Fraction(3, 2)
 SLOWEST_FRAME_SECONDS = 60
 # In a transport stream no frame for so long is a loss, not a still picture.
@@ -125,10 +127,13 @@ def frame_rate(container: InputContainer, stream: VideoStream) -> tuple[Fraction
     if times_are_doubtful(stream):
         return stream.base_rate or stream.average_rate, False
     average, base = stream.average_rate, stream.base_rate
+    guessed = stream.guessed_rate
+    if average is None and guessed and guessed * (stream.time_base or 0) == 1 and guessed > _FASTEST_GUESS:
+        guessed = None  # the rate of the clock, where the picture begins long after the sound
     # No average is above the rate that all timestamps fit into: FFmpeg gives the clock's for raw DV, fields for GXF.
     if average and base and average > _ABOVE_BASE * base:
         return base, False
-    return average or stream.guessed_rate, False
+    return average or guessed, False
 
 
 def times_are_doubtful(stream: VideoStream) -> bool:
@@ -216,7 +221,8 @@ class PacketReader:
         self._declared_end = _declared_end(container, stream)
         # FFmpeg takes the durations of ASF from the rate, which ASF does not store.
         self._rate_is_guessed = "asf" in names
-        matroska = path is not None and "matroska" in names
+        self._is_matroska = "matroska" in names
+        matroska = path is not None and self._is_matroska
         self._blocks = MatroskaBlocks(path, len(container.streams)) if path is not None and matroska else None
         transport = path is not None and "mpegts" in container.format.name.split(",")
         self._transport = path if transport else None
@@ -231,6 +237,10 @@ class PacketReader:
         self.clock = PacketClock(self._interval, may_be_joined(self._container), self._declared_end)
         self._ahead: deque[Packet[VideoStream]] = deque()
         self._packets: Iterator[Packet[VideoStream]] | None = self._container.demux(self._stream)
+        self._untimed: UntimedPackets | None = None
+        if self._is_matroska and self._read_ahead:
+            in_order = not self._stream.codec_context.reorder_depth
+            self._untimed = UntimedPackets(round(self._interval / self._tick), in_order)
         self._read_errors = self._count = 0
         self._read_to = 0  # the place in the file where the last packet begins
         self._last = 0.0  # the time of the last packet
@@ -357,6 +367,9 @@ class PacketReader:
             )
 
     def _next(self) -> Packet[VideoStream] | None:
+        return self._fetch() if self._untimed is None else self._untimed.next(self._fetch)
+
+    def _fetch(self) -> Packet[VideoStream] | None:
         while self._packets is not None:
             try:
                 packet = next(self._packets)
