@@ -39,7 +39,7 @@ from adapters.media.sampling import (
 )
 from adapters.media.scaling import LONGEST_SIDE, Layout, Scaler, orientation_of, shape_message
 from adapters.media.transport_codecs import codec_change
-from adapters.media.video_pass import VideoPass
+from adapters.media.video_pass import NothingShown, VideoPass
 from adapters.records import Aspect, Clip, Float64Array, InputSpec, UInt8Array
 
 
@@ -214,7 +214,7 @@ class Video:
         most = None if self._limits is None else self._limits.windows
         check_window_count(spec, start, end, str(self._source), most)
         near = nearby_frames(spec, start, end, self.info.start_seconds, one_clip=False)
-        return self._take(spec, plan_windows(spec, start, end), near)
+        return self._take(spec, lambda last: plan_windows(spec, start, last), end, near)
 
     def clip(self, spec: InputSpec, start_seconds: float | None = None, end_seconds: float | None = None) -> Clip:
         """One clip of the whole range, whatever windows the spec has.
@@ -229,7 +229,7 @@ class Video:
         """
         start, end = self._range(start_seconds, end_seconds)
         near = nearby_frames(spec, start, end, self.info.start_seconds, one_clip=True)
-        return next(self._take(one_clip_spec(spec), iter([plan_clip(spec, start, end)]), near))
+        return next(self._take(one_clip_spec(spec), lambda last: iter([plan_clip(spec, start, last)]), end, near))
 
     def key_frames(
         self, spec: InputSpec, every_seconds: float = 0.0, on_key: Callable[[float], object] | None = None
@@ -441,9 +441,20 @@ class Video:
             yield from one.frames(fps, start, end)
 
     @pass_over_source
-    def _take(self, spec: InputSpec, windows: Iterator[Window], near: NearbyFrames) -> Iterator[Clip]:
-        with self._pass(decode_size(spec, self.info.width, self.info.height)) as one:
-            yield from one.clips(spec, windows, near, self._limits)
+    def _take(
+        self, spec: InputSpec, plan: Callable[[float], Iterator[Window]], end: float, near: NearbyFrames
+    ) -> Iterator[Clip]:
+        size = decode_size(spec, self.info.width, self.info.height)
+        try:
+            with self._pass(size) as one:
+                yield from one.clips(spec, plan(end), near, self._limits)
+            return
+        except NothingShown as error:
+            real = error.end_seconds
+            if end != self.info.duration_seconds or next(plan(end)).start >= real:
+                raise
+        with self._pass(size) as one:  # cut short before the first moment: what is there is shown
+            yield from one.clips(spec, plan(real), near, self._limits)
 
     def _scaler(self, size: tuple[int, int], layout: Layout = "rgb24") -> Scaler:
         if size[0] * size[1] > MOST_FRAME_PIXELS or max(size) > LONGEST_SIDE:

@@ -31,6 +31,20 @@ _MOMENTS_PER_STOP = 64
 _REORDERED_FRAMES = 17
 
 
+class NothingShown(MediaError):
+    """No frame is shown at the moments of any window."""
+
+    def __init__(self, message: str, end_seconds: float) -> None:
+        """Begin with the text.
+
+        Args:
+            message: The text.
+            end_seconds: When the last frame stops being shown, in seconds since the first.
+        """
+        super().__init__(message)
+        self.end_seconds = end_seconds
+
+
 @dataclass(frozen=True, eq=False)
 class VideoPass:
     """A pass from the start of the video. Each of its generators uses it up.
@@ -109,7 +123,8 @@ class VideoPass:
             limits: Whose ``stop`` is asked meanwhile; None: none.
 
         Raises:
-            MediaError: Nothing is shown in any window, a window is short and the spec says ``error``, or ``limits`` end
+            NothingShown: Nothing is shown in any window.
+            MediaError: A window is short and the spec says ``error``, or ``limits`` end
                 the reading.
         """
         cursor, origin = self.cursor, self.info.start_seconds
@@ -141,9 +156,10 @@ class VideoPass:
                 yield self._assemble(spec, cut, taken.pop(number))
         if not made:
             real = (self.decoder.end_seconds or 0.0) - origin
-            raise MediaError(
+            raise NothingShown(
                 f"{self.source}: the range has no frames: the video ends at {real:.2f} s of "
-                f"{self.info.duration_seconds or 0:.2f} s declared. Use an earlier range, or copy the file again."
+                f"{self.info.duration_seconds or 0:.2f} s declared. Use an earlier range, or copy the file again.",
+                real,
             )
 
     def _assemble(self, spec: InputSpec, window: Window, taken: list[tuple[float, UInt8Array]]) -> Clip:

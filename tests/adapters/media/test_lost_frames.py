@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from media_patterns import number_of, write_numbered
 
+from adapters.errors import MediaError
 from adapters.media import open_video
+from adapters.records import InputSpec
 
 PACKET, PICTURE, TABLE = 188, 256, 4096
 
@@ -140,3 +142,30 @@ def test_a_programme_that_changes_its_packet_numbers_is_read_on(tmp_path: Path, 
     numbers, warnings = seen(path)
     assert len(numbers) >= 99  # the frame in which it happens may be lost
     assert not any("programme" in note for note in warnings)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        InputSpec(height=32, width=32, n_frames=4),
+        InputSpec(height=32, width=32, n_frames=4, sampling="rate", fps=5.0),
+        InputSpec(height=32, width=32, n_frames=4, window_seconds=1.0),
+    ],
+)
+def test_what_is_left_of_a_file_is_shown_whatever_asks_for_it(tmp_path: Path, spec: InputSpec) -> None:
+    """One rule for a scan, which looks at its beginning, and for moments that lie behind what is left."""
+    whole = tmp_path / "whole.mp4"
+    write_numbered(whole, 100, options={"preset": "ultrafast"}, container_options={"movflags": "faststart"})
+    data = whole.read_bytes()
+    path = tmp_path / "a.mp4"
+    path.write_bytes(data[: data.index(b"mdat") + 900])
+    with open_video(path) as video:
+        count = len(list(video.frames()))
+        clips = list(video.clips(spec))
+        assert 1 <= count < 10
+        assert clips[0].start == 0
+        assert clips[0].times[0] < 0.2
+        assert video.clip(spec).times[0] < 0.2
+        assert any("but 4.00 s are declared" in note for note in video.warnings)
+        with pytest.raises(MediaError, match="no frames"):
+            list(video.clips(spec, 3.0))
