@@ -116,14 +116,14 @@ class PacketClock:
             if self._may_be_joined and is_key and time < self.top and self._is_followed(time, others):
                 others = after = [other for other in others if other >= time - _REORDERED_FRAMES * self.interval]
             # The last frame of a file may be a long still; in a broadcast it is damage rather.
-            is_declared = self.top < time <= self._declared_end
+            is_declared = 0 < time - self.top <= _LONGEST_GAP_SECONDS and time <= self._declared_end
             is_last = is_declared and self._declared_end - time <= self._back
             disagree = len(others) >= 2 * len(after) + 1 - self._may_be_joined
             if disagree and len(others) >= self._least_witnesses and not is_last:
                 return None
             if time - self.top > LONGEST_STILL_SECONDS and len(after) < _LEAST_WITNESSES and not is_declared:
                 return None
-            if not is_declared and self._is_another_clock(time, self.top, is_key):
+            if self._is_another_clock(time, self.top, is_key):
                 move = self.top + self.interval - min(time, *after, time)
                 self.shift += move
                 time += move
