@@ -16,6 +16,8 @@ from adapters.data.rows import video_groups
 from adapters.errors import DatasetError
 from adapters.system import check_regular_file, in_own_form, is_url
 
+_SPREADSHEETS = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods", ".numbers"}
+
 
 def read_dataset(
     path: str | Path,
@@ -180,6 +182,8 @@ def _detect(path: Path) -> tuple[str, Path]:
             f"{path}: is not a dataset: its content is not of a format whose files end in {path.suffix.lower()} "
             f"({', '.join(able)}). Name the format that it should be (--format) to see what is wrong."
         )
+    if path.suffix.lower() in _SPREADSHEETS:
+        raise DatasetError(f"{path}: is a spreadsheet. Save it as CSV in the program that made it, and give the CSV.")
     raise DatasetError(
         f"{path}: is not a dataset: its name must end in one of {', '.join(suffixes)}. "
         "A folder with a subfolder for each class is also a dataset."

@@ -12,6 +12,10 @@ from functools import lru_cache
 _BETWEEN_WORDS = re.compile(r"[\s_\-\u2010-\u2015\u2212]+")
 
 
+# Whether a sign is shown as text or in colours (Unicode, variation selectors 15 and 16).
+_STYLES = "\ufe0e\ufe0f"
+
+
 @lru_cache(maxsize=4096)
 def clean_label(label: str) -> str:
     """A label without spaces and invisible characters around it, in the normal form NFC."""
@@ -31,8 +35,8 @@ def spelling_key(label: str) -> str:
 
 
 def _is_invisible(character: str) -> bool:
-    """Whether a character has no width: zero-width spaces and joiners, byte order marks, marks of direction."""
-    return not character.isascii() and unicodedata.category(character) == "Cf"
+    """Whether a character has no width: zero-width spaces, joiners, byte order marks, marks of direction, styles."""
+    return not character.isascii() and (unicodedata.category(character) == "Cf" or character in _STYLES)
 
 
 def one_spelling(

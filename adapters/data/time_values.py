@@ -20,6 +20,12 @@ from adapters.errors import DatasetError
 
 _SECONDS: dict[str, float] = {"seconds": 1.0, "milliseconds": 1e-3, "minutes": 60.0}
 _CLOCK = re.compile(r"(?:(\d{1,4}):)?(\d{1,4}):(\d{1,2}(?:[.,]\d{1,9})?)")
+# "62s", "2.5 sec", "1m02s", "1h 2min 3s", "500 ms": as people write times and as links to videos have them.
+_WITH_UNITS = re.compile(
+    r"(?:(\d{1,4}) ?h(?:ours?|rs?)? ?)?(?:(\d{1,5}) ?m(?:in(?:ute)?s?)? ?)?"
+    r"(?:(\d{1,9}(?:\.\d{1,9})?) ?(s(?:ec(?:ond)?s?)?|ms|msecs?|milliseconds?))?",
+    re.IGNORECASE,
+)
 # Runs of digits and spaces are bounded, so that a text is searched in a time that grows as it does.
 _NUMBER = r"\d{1,15}(?:\.\d{0,30})?(?:[eE][+-]?\d{1,3})?"
 _MOMENT = rf"(?:\d{{1,4}}:)?\d{{1,4}}:\d{{1,2}}(?:[.,]\d{{1,9}})?|{_NUMBER}"
@@ -247,6 +253,7 @@ def _sum(start: tuple[str, Moment], length: tuple[str, Moment], where: str) -> M
 
 def _moment(value: object, unit: Unit, name: str, where: str, text: bool) -> Moment:
     clock = _clock(value) if unit in ("seconds", "minutes") else None
+    clock = _with_units(value) if clock is None and unit != "frames" else clock
     if clock is not None:
         return clock
     number: object = value
@@ -258,8 +265,8 @@ def _moment(value: object, unit: Unit, name: str, where: str, text: bool) -> Mom
             kind = "seconds, a number" if unit == "seconds" else f"{unit}, a number"
             point = " Write decimals with a point, not a comma." if "," in value else ""
             raise DatasetError(
-                f"{where}: {key} must be {kind}; got {value!r:.60}. Clock times such as 1:02:03.5 or 2:03 are also "
-                f"accepted.{point}"
+                f"{where}: {key} must be {kind}; got {value!r:.60}. Clock times such as 1:02:03.5 or 2:03, and times "
+                f"with a unit such as 62s, are also accepted.{point}"
             ) from None
     if isinstance(number, bool) or not isinstance(number, (int, float)):
         raise DatasetError(f"{where}: {name} must be {unit} >= 0, got {value!r:.60}")
@@ -281,6 +288,16 @@ def _clock(value: object) -> float | None:
     if seconds >= 60 or (hours is not None and minutes >= 60):
         return None
     return int(hours or 0) * 3600 + minutes * 60 + seconds
+
+
+def _with_units(value: object) -> float | None:
+    """Seconds of a text such as ``62s``; None where the value is anything else."""
+    text = " ".join(value.split()) if isinstance(value, str) and len(value) < 40 else ""
+    found = _WITH_UNITS.fullmatch(text) if text else None
+    if found is None:
+        return None
+    seconds = float(found[3] or 0) * (1e-3 if (found[4] or "").lower().startswith("m") else 1)
+    return int(found[1] or 0) * 3600 + int(found[2] or 0) * 60 + seconds
 
 
 def _pairs(value: object, known: TimeName, name: str, where: str, text: bool) -> list[tuple[Moment, Moment]]:

@@ -19,6 +19,7 @@ from adapters.errors import DatasetError
 from adapters.system import json_text, write_text_atomic
 
 _SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n')
+_SPREADSHEET_ERRORS = {"#N/A", "#REF!", "#NAME?", "#VALUE!", "#DIV/0!", "#NULL!", "#NUM!", "#SPILL!", "#CALC!"}
 _COLUMNS = ("path", "label", "start_seconds", "end_seconds", "split", "group", "source")
 
 
@@ -109,6 +110,8 @@ def _is_label(name: str) -> bool:
 def _row(names: list[str], labels: list[str], cells: list[str], where: str) -> dict[str, Any]:
     if not any(map(str.strip, cells)):
         return {}
+    if [" ".join(cell.split()) for cell in cells] == names:  # files that were joined repeat the header
+        return {}
     if len(cells) > len(names) and not any(map(str.strip, cells[len(names) :])):
         cells = cells[: len(names)]
     if len(cells) != len(names):
@@ -116,6 +119,13 @@ def _row(names: list[str], labels: list[str], cells: list[str], where: str) -> d
     row: dict[str, Any] = dict(zip(names, cells, strict=True))
     for name in labels:
         label = row[name].strip()
+        if label.startswith("#") and label in _SPREADSHEET_ERRORS:
+            raise DatasetError(f"{where}: the label is {label}, an error of a spreadsheet. Correct the cell there")
+        if not label and len(labels) == 1:
+            raise DatasetError(
+                f"{where}: label must be a non-empty string, or a list of them; got ''. Remove rows of totals and "
+                "titles, and fill cells that a spreadsheet merged"
+            )
         row[name] = parse_json(label, f"{where}, label") if label.startswith("[") else label
     return row
 
