@@ -42,6 +42,7 @@ LOADER_MODULE = "adapters.hosts.mlflow_host"
 FRAME_PIXELS = 7680 * 4320
 # Overrides the saved root, so that one model can be served from several machines.
 ROOT_VARIABLE = "CLIPLAB_ROOT"
+_PARAMETERS = ("shape", "top_k", "window_seconds", "stride_seconds")
 
 
 # Save ---------------------------------------------------------------------------------------------------------------
@@ -237,6 +238,16 @@ def _let_the_server_read_csv() -> None:
     Schema.pandas_types = pandas_types
 
 
+def _checked(params: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The parameters that are given. ConfigError: There are others, or it is no mapping of names."""
+    if params is not None and not isinstance(params, Mapping):
+        raise ConfigError(f"params must be a mapping of names to values, got {params!r:.60}")
+    given = {key: value for key, value in (params or {}).items() if value is not None}
+    if unknown := [key for key in given if key not in _PARAMETERS]:
+        raise ConfigError(f"parameter {unknown[0]!r:.60} is not known; use {', '.join(_PARAMETERS)}")
+    return given
+
+
 class VideoModel:
     """The loaded model, on which MLflow calls ``predict``.
 
@@ -268,9 +279,8 @@ class VideoModel:
             mlflow.exceptions.MlflowException: The table or a parameter is wrong, or a video cannot be read and
                 ``shape`` is "hf". A server answers 400.
         """
-        given = dict(params or {})
         try:
-            return self._predict(data, **{key: value for key, value in given.items() if value is not None})
+            return self._predict(data, **_checked(params))
         except (AdapterError, TypeError) as error:
             raise MlflowException.invalid_parameter_value(str(error)) from error
 
@@ -287,8 +297,9 @@ class VideoModel:
         if shape not in SHAPES:
             raise ConfigError(f"shape must be one of {', '.join(SHAPES)}, got {shape!r}")
         count = self.adapter.config["top_k"] if top_k is None else top_k
-        if count < 1:
-            raise ConfigError(f"top_k must be at least 1, got {count}")
+        if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+            raise ConfigError(f"top_k must be at least 1, a whole number; got {count!r:.60}")
+        count = int(count)
         results = self._results(read_rows(data), window_seconds, stride_seconds)
         if shape == "hf":
             return [to_pipeline(result, count) for result in results]
@@ -345,9 +356,11 @@ class VideoModel:
                 )
             temporary.write_bytes(row["video"])
             return temporary
+        if not isinstance(row["path"], (str, os.PathLike)):
+            raise MediaError(f"path must be the name of a file, got {row['path']!r:.60}")
         if self.root is None:
             return Path(row["path"])
-        if "\0" in row["path"]:
+        if "\0" in os.fspath(row["path"]):
             raise MediaError(f"{row['path']!r}: is not a file name. Give a file of the folder that this model may read")
         path = Path(os.path.realpath(self.root / row["path"]))
         if not path.is_relative_to(self.root):

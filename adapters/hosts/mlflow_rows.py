@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,6 +33,8 @@ def read_rows(data: Any) -> list[dict[str, Any]]:
             f"a table with a column {', '.join(INPUT_COLUMNS[:2])} or {INPUT_COLUMNS[2]} is required, got "
             f"{got or 'none of these'}"
         )
+    if repeated := [name for name in INPUT_COLUMNS if list(data.columns).count(name) > 1]:
+        raise ConfigError(f"the table has the column {repeated[0]} more than once. Keep one")
     return [{str(key): value for key, value in row.items() if not _empty(value)} for row in data.to_dict("records")]
 
 
@@ -64,7 +67,7 @@ def video_column(row: Mapping[str, Any]) -> str:
     return given[0]
 
 
-def clip_of_frames(frames: Any, fps: float | None, name: str) -> Clip:
+def clip_of_frames(frames: Any, fps: Any, name: str) -> Clip:
     """Make a clip that begins at 0 s from frames.
 
     Args:
@@ -80,8 +83,9 @@ def clip_of_frames(frames: Any, fps: float | None, name: str) -> Clip:
     """
     import numpy as np
 
-    if fps is None or not fps > 0:
-        raise MediaError(f"{name}: frames need fps, frames per second above 0, got {fps}")
+    is_rate = isinstance(fps, (int, float, np.integer, np.floating)) and not isinstance(fps, bool)
+    if not is_rate or not 0 < fps < math.inf:
+        raise MediaError(f"{name}: frames need fps, frames per second above 0, got {fps!r:.60}")
     try:
         array = np.asarray(frames)
     except ValueError:  # lists of several lengths

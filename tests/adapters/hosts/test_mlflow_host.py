@@ -123,6 +123,45 @@ def test_frames_that_are_none_are_an_error_of_their_row(loaded: Any, frames: Any
     assert table["predictions"][0] == []
 
 
+@pytest.mark.parametrize(
+    "cell", [5, True, ["warm.mp4"], {"a": "warm.mp4"}, pd.Timestamp("2024-01-01"), 1.5, b"warm.mp4"]
+)
+def test_cells_that_are_no_paths_are_an_error_of_their_row(folder: Path, cell: object) -> None:
+    model = mlflow_host.VideoModel(open_model(folder / "bundle"), folder)
+    table = model.predict(pd.DataFrame({"path": pd.Series([cell, "warm.mp4"], dtype=object)}))
+    assert "path must be the name of a file" in table["error"][0]
+    assert table["error"][1] is None
+
+
+@pytest.mark.parametrize("fps", ["x", [5.0], float("inf"), True, 0, {"a": 1}])
+def test_rates_that_are_none_are_an_error_of_their_row(folder: Path, fps: object) -> None:
+    model = mlflow_host.VideoModel(open_model(folder / "bundle"), folder)
+    table = model.predict(pd.DataFrame({"frames": [[[[[1, 2, 3]]]]], "fps": pd.Series([fps], dtype=object)}))
+    assert "frames need fps, frames per second above 0" in table["error"][0]
+
+
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({"top_k": "x"}, "top_k must be at least 1, a whole number; got 'x'"),
+        ({"top_k": float("nan")}, "top_k must be at least 1"),
+        ({"top_k": True}, "top_k must be at least 1"),
+        ({"topk": 1}, "parameter 'topk' is not known; use shape, top_k"),
+        ("x", "params must be a mapping"),
+    ],
+)
+def test_parameters_of_other_kinds_are_named(folder: Path, params: Any, reason: str) -> None:
+    model = mlflow_host.VideoModel(open_model(folder / "bundle"), folder)
+    with pytest.raises(mlflow_host.MlflowException, match=reason):
+        model.predict(pd.DataFrame({"path": ["warm.mp4"]}), params)
+
+
+def test_a_column_that_is_there_twice_is_refused(folder: Path) -> None:
+    model = mlflow_host.VideoModel(open_model(folder / "bundle"), folder)
+    with pytest.raises(mlflow_host.MlflowException, match="the column path more than once"):
+        model.predict(pd.DataFrame([["warm.mp4", "b.mp4"]], columns=["path", "path"]))
+
+
 def test_parameters(folder: Path, loaded: Any) -> None:
     data = pd.DataFrame({"path": ["warm.mp4"]})
     windows = {"window_seconds": 0.5, "stride_seconds": 0.25}
