@@ -101,7 +101,7 @@ MODULES = {
     "adapters/media/claimed_length.py": ("cliplab/datasets/test_claimed_hours.py",),
     **_together("adapters/media", "references decoding_plan", "sparse_sampling"),
     **_together("adapters/media", "recognition stream_choice", "kinds_of_files"),
-    **_together("adapters/media", "mp4_tables", "box_tables"),
+    **_together("adapters/media", "mp4_tables", "box_tables", "edits_that_hide_all"),
     **_together("adapters/media", "gif_end", "gif_ends"),
     **_together("adapters/media", "lost_frames", "lost_frames"),
     **_together("adapters/media", "untimed_packets", "untimed_packets"),

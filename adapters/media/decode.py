@@ -17,7 +17,7 @@ from adapters.media.damage import Damage
 from adapters.media.decoding_plan import DecodingPlan
 from adapters.media.frame_times import DecodedFrame, FrameTimes
 from adapters.media.nearby_frames import NearbyFrames
-from adapters.media.opening import MediaLimits, Source, StoredFile, ffmpeg_reason, open_container
+from adapters.media.opening import MediaLimits, Source, StoredFile, ffmpeg_reason, inspection_of, open_container
 from adapters.media.packets import NO_STAMP, PacketReader, TimedPacket, frame_rate, times_are_doubtful
 from adapters.media.references import classifier_of
 from adapters.media.single_thread import RecentPackets, decodes_in_parallel
@@ -98,6 +98,8 @@ class Decoder:
         self.rate, assumed = frame_rate(self.container, self.stream)
         if assumed:
             self.damage.note(f"the stream declares no frame rate; {self.rate} frames per second are assumed")
+        if inspection_of(source).track(self.stream.index).hides_all:
+            self.damage.note("the file's edit list shows no frame of this track, so it is not followed")
         untimed = None if self._live else rate_without_times(source, self.stream, self.damage)
         self.rate = untimed or self.rate
         self.interval = float(1 / self.rate) if self.rate else 0.04

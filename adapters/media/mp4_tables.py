@@ -62,7 +62,10 @@ class Track:
         external: Whether its media data are said to be in another file.
         timescale: Ticks per second of the media's time.
         duration: In these ticks.
+        has_edits: Whether it has a list of edits that is not empty.
         edits: How long each edit that shows something lasts, in ticks of the movie's time.
+        edit_starts: Where in the media, in its ticks, each of these edits begins.
+        hides_all: Whether it has samples and its edits show none of them.
         keys: The numbers of the key samples; None: all.
         chunks: How many chunks of samples there are.
         first_byte: Where in the file the first of them begins; None: there is none.
@@ -79,6 +82,9 @@ class Track:
     timescale: int = 0
     duration: int = 0
     edits: list[int] = field(default_factory=list)
+    edit_starts: list[int] = field(default_factory=list)
+    has_edits: bool = False
+    hides_all: bool = False
     keys: Table | None = None
     chunks: int = 0
     first_byte: int | None = None
@@ -193,7 +199,7 @@ class _Walk:
             if kind == b"trak":
                 self._declare(self._track.index_entries(self.tables.movie_timescale))
                 # What remains is kept as long as the file may be opened again.
-                self._track.keys, self._track.chunk_samples, self._track.edits = None, None, []
+                self._end_track(self._track)
             return
         if kind == b"rmra":
             self.tables.kinds.add(kind)
@@ -203,6 +209,15 @@ class _Walk:
             self._require_bytes(self._entries(start), _ENTRY_BYTES[kind], start, kind)
         if kind in _READ:
             _READ[kind](self, start, end)
+
+    def _end_track(self, track: Track) -> None:
+        """Look at what all of its boxes say together, and forget what is large."""
+        shown = (
+            length and (start < track.duration or not track.duration)
+            for length, start in zip(track.edits, track.edit_starts, strict=True)
+        )
+        track.hides_all = track.has_edits and track.samples > 0 and not any(shown)
+        track.keys, track.chunk_samples, track.edits, track.edit_starts = None, None, [], []
 
     # -- what is read ------------------------------------------------------------------------------------------------
 
@@ -367,9 +382,11 @@ class _Walk:
         if len(self._track.edits) + entries > _MOST_EDITS:
             raise DeclaredTooMuch(f"a track has more than {_MOST_EDITS} edits")
         data, width = self._bytes(start + 8, entries * size), 8 if long else 4
+        self._track.has_edits = self._track.has_edits or entries > 0
         for at in range(0, len(data), size):
             if data[at + width : at + 2 * width] != b"\xff" * width:  # else nothing is shown
                 self._track.edits.append(int.from_bytes(data[at : at + width]))
+                self._track.edit_starts.append(int.from_bytes(data[at + width : at + 2 * width]))
 
     def _read_trun(self, start: int, end: int) -> None:
         flags, count = self._number(start) & 0xFFFFFF, self._entries(start)

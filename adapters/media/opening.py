@@ -224,8 +224,9 @@ def _open_inspected(
     if found.refusal is not None:
         raise MediaError(f"{source}: {found.refusal}.")
     options = {"protocol_whitelist": protocols, "format_whitelist": FILE_FORMATS, **_CLOSED}
-    if any(track.no_tick_each and track.handler == b"vide" for track in found.tables.tracks):
-        options["ignore_editlist"] = "1"  # edits hide frames by their times, and these frames have none
+    # Edits hide frames by their times, which some frames do not have; or they hide all of them.
+    if any((track.no_tick_each or track.hides_all) and track.handler == b"vide" for track in found.tables.tracks):
+        options["ignore_editlist"] = "1"
     buffer = {} if buffer_bytes is None else {"buffer_size": buffer_bytes}
     try:
         container = open_input(file, limits, container_options=options, format=found.format, **buffer)
