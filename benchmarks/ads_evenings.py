@@ -14,6 +14,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +55,13 @@ def evenings_of(folder: Path) -> list[Path]:
     return [path for path in found if path.with_suffix(".json").exists()]
 
 
-def bench_evenings(folder: Path, model: str | None, comskip: bool, rows: bool = True) -> Iterator[dict[str, Any]]:
-    """Composed evenings by variant: all evidence, each row left out, each alone, and comskip."""
+def bench_evenings(
+    folder: Path, model: str | None, comskip: bool, rows: bool = True, cues: bool = False, repetition: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Composed evenings by variant: all evidence, each row left out, each alone, and comskip.
+
+    With ``cues`` a playlist announces breaks (``announced``); with ``repetition`` evenings of a variant are compared.
+    """
     from adapters.bundle import model_digest
     from adapters.inference import open_model
     from cliplab.detect.profiles import read_profile
@@ -66,11 +72,15 @@ def bench_evenings(folder: Path, model: str | None, comskip: bool, rows: bool = 
     job = Job(adapter, digest, None, read_profile("base"), None, None, folder / "store", False, None)
     found: dict[tuple[str, str], list[RecordingBreaks]] = defaultdict(list)
     spent: dict[str, list[float]] = defaultdict(list)
-    for path in evenings_of(folder):
+    paths = evenings_of(folder)
+    indexes = _compared(paths, folder / "store") if repetition else {}
+    for path in paths:
         evening = json.loads(path.with_suffix(".json").read_text())["evening"]
         truth, length = tuple(map(tuple, evening["breaks"])), float(evening["seconds"])
         began = time.process_time()
-        result = find_in_recording(str(path), job)
+        given = announced(truth, length, folder / "store" / f"{path.stem}.m3u8") if cues else None
+        here = replace(job, cues=given, repetition=indexes.get(evening["variant"]))
+        result = find_in_recording(str(path), here)
         if not result.remembered:
             spent[evening["variant"]].append(length / (time.process_time() - began))
         extents = tuple((each.start_seconds, each.end_seconds) for each in result.breaks)
@@ -87,6 +97,41 @@ def bench_evenings(folder: Path, model: str | None, comskip: bool, rows: bool = 
         if method == "cliplab" and spent[variant]:
             shown["times_real_time_per_core"] = round(float(np.median(spent[variant])), 1)
         yield shown
+
+
+def _compared(paths: Sequence[Path], store: Path) -> dict[str, Any]:
+    """An index over the evenings of each variant."""
+    from cliplab.detect.repeated import index_recordings
+    from cliplab.detect.repetition import RepetitionIndex
+
+    store.mkdir(parents=True, exist_ok=True)
+    by_variant = defaultdict[str, list[str]](list)
+    for path in paths:
+        by_variant[json.loads(path.with_suffix(".json").read_text())["evening"]["variant"]].append(str(path))
+    indexes = {}
+    for variant, names in by_variant.items():
+        indexes[variant] = RepetitionIndex(store / f"repetition-{variant}.sqlite")
+        index_recordings(indexes[variant], names)
+    return indexes
+
+
+def announced(breaks: Sequence[tuple[float, float]], seconds: float, path: Path) -> Path:
+    """Write an HLS playlist whose cues are off by about a second and miss one break of five; returns its path."""
+    rng = np.random.default_rng([round(1000 * seconds), 17])
+    known = [one for one in breaks if rng.random() > 0.2]
+    cues = [
+        (edge + float(rng.normal(0, 1)), name)
+        for edges in known
+        for edge, name in zip(edges, ("OUT", "IN"), strict=True)
+    ]
+    bounds = sorted({*np.arange(0, seconds, 6.0).tolist(), *(max(at, 0.0) for at, _ in cues), seconds})
+    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:6", "#EXT-X-PLAYLIST-TYPE:VOD"]
+    for number, (start, end) in enumerate(pairwise(bounds)):
+        lines += [f"#EXT-X-CUE-{name}" for at, name in cues if abs(max(at, 0.0) - start) < 1e-6]
+        lines += [f"#EXTINF:{end - start:.3f},", f"{number}.ts"]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([*lines, "#EXT-X-ENDLIST", ""]))
+    return path
 
 
 def worst_edges(found: Sequence[tuple[float, float]], truth: Sequence[tuple[float, float]]) -> dict[str, Any]:
@@ -115,6 +160,9 @@ def by_row(seen: Observations) -> dict[str, Extents]:
     # Black frames are of one colour too: either replaces the other.
     dark = {**general.edge_weights, "black": 0.0, "uniform": 0.0}
     found["without black and uniform"] = _decided(seen, replace(general, edge_weights=dark))
+    if {"cue", "repetition"} & set(seen.rows):
+        plain = {**general.second_weights, "cue": 0.0, "repetition": 0.0}
+        found["without cue and repetition"] = _decided(seen, replace(general, second_weights=plain))
     quiet = {**general.edge_weights, "silence": 0.0, "loudness_jump": 0.0}
     heard = {**general.second_weights, "speech": 0.0, "music": 0.0}
     found["without all sound"] = _decided(seen, replace(general, edge_weights=quiet, second_weights=heard))

@@ -1,7 +1,7 @@
 """Ad breaks: the decoder alone on real schedules, and whole recordings that are composed.
 
     python benchmarks/bench_ads.py schedules [TV_SEGMENTS.jsonl] [--every N]
-    python benchmarks/bench_ads.py evenings FOLDER [--model BUNDLE] [--comskip]
+    python benchmarks/bench_ads.py evenings FOLDER [--model BUNDLE] [--comskip] [--cues] [--repetition] [--quick]
     python benchmarks/bench_ads.py repetition FOLDER
 
 schedules: breaks of tv_segments.jsonl (two adverts or more; 157 h of 17 channels) from simulated scores at 1 Hz of a
@@ -10,7 +10,9 @@ same scores smoothed over 15 s. Scores are two normal distributions, independent
 model are not, so that the figures are the decoder's and no model's.
 
 evenings: every .mkv in FOLDER that evening.py made, by variant, with each row of evidence left out and alone, and
-Debian's comskip on the same files. repetition: precision and recall of seconds of adverts that are shown twice.
+Debian's comskip on the same files; with --cues and --repetition also the rows of that name.
+
+repetition: precision and recall of seconds of adverts that are shown twice.
 
 Prints a JSON line for each row of the table.
 """
@@ -148,13 +150,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--every", type=int, default=1, help="schedules: one of so many recordings")
     parser.add_argument("--comskip", action="store_true")
     parser.add_argument("--quick", action="store_true", help="evenings: without the rows of evidence one by one")
+    parser.add_argument("--cues", action="store_true", help="evenings: a playlist announces most breaks, a second off")
+    parser.add_argument("--repetition", action="store_true", help="evenings: those of a variant are compared")
     options = parser.parse_args(arguments)
     if options.what == "schedules":
         rows = bench_schedules(options.source or ROOT.parent / "shared/media/real/tv_segments.jsonl", options.every)
     elif options.source is None:
         parser.error("name the FOLDER of composed evenings, which benchmarks/evening.py writes")
     elif options.what == "evenings":
-        rows = bench_evenings(options.source, options.model, options.comskip, not options.quick)
+        rows = bench_evenings(
+            options.source, options.model, options.comskip, not options.quick, options.cues, options.repetition
+        )
     else:
         rows = bench_repetition(options.source)
     for row in rows:

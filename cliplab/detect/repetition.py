@@ -9,7 +9,7 @@ both must agree.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,23 +20,32 @@ import numpy.typing as npt
 from adapters.errors import StorageError
 from adapters.records import Float32Array, Float64Array
 from cliplab.detect.fingerprints import Fingerprint, fingerprint_recording
+from cliplab.detect.gathering import join_stretches
 
 __all__ = ["RepetitionIndex", "fingerprint_recording"]
 SOUND, PICTURE = 0, 1
 _STORED_EVERY = 4  # one of so many hashes of sound is looked up among; all of a recording are looked for
 _COMMON = 400  # a hash that is in more places is of no use
-_DISTANCE_SECONDS = 0.3  # places at one distance in time agree to this
+# Places at one distance in time agree to this. The same sound is at one distance to a hundredth of a second: words and
+# noises of a few seconds that came again beside one another agreed as one stretch of a minute while 0.3 s were allowed.
+_DISTANCE_SECONDS = {SOUND: 0.08, PICTURE: 0.3}
 # Sound and picture agree at one distance as well as key frames of two showings meet, half of their spacing, within
 # these bounds. Always at the upper bound, talk that came again beside a shot that came again was claimed.
 _LEAST_SLACK_SECONDS, _MOST_SLACK_SECONDS = 0.5, 1.0
+_SOUND_LATE_SECONDS = 0.1  # and the sound of a recording may be this far from its pictures
 _SPARE = 3.0  # slacks that sound counts before and after the key frames that agree
 _PAUSE_SECONDS = {SOUND: 3.0, PICTURE: 6.0}  # the longest pause between two agreements of one stretch
 _LEAST_AGREEMENTS = {SOUND: 6, PICTURE: 4}
 _LEAST_SECONDS = 4.0
 _LEAST_ADVERT_SECONDS = 7.5  # a shot, a jingle or a title that comes again is shorter; 98% of adverts are longer
+# Where both must agree: a shot of programme that came again while a noise of 8 s, or one of a minute, did, was claimed.
+# An advert begins and ends in both.
+_LEAST_SOUND_SECONDS = 8.0
+_LEAST_SEEN_SHARE = 0.5  # of the sound's stretch
 _MOST_SECONDS = 100.0
 _APART_SECONDS = 5.0  # nearer than this, a recording agrees with itself because pictures stand still
 _CHUNK = 40_000
+Stretch = tuple[float, float, int, float]  # start, end, other recording, distance
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS recording (id INTEGER PRIMARY KEY, name TEXT UNIQUE NOT NULL, seconds REAL NOT NULL,
     sound INTEGER NOT NULL, pictures INTEGER NOT NULL);
@@ -140,15 +149,14 @@ class RepetitionIndex:
             return np.full(len(row), np.nan, np.float32)
         with_sound = {each for (each,) in self._base.execute("SELECT id FROM recording WHERE sound > 0")}
         with_pictures = {each for (each,) in self._base.execute("SELECT id FROM recording WHERE pictures > 0")}
-        own, heard = self._slack(place), self._stretches(place, SOUND)
-        seen = self._stretches(place, PICTURE)
+        heard, seen = self._stretches(place, SOUND), self._stretches(place, PICTURE)
         for start, end, other, distance in heard:
             if not pictures or other not in with_pictures:
                 _fill(row, start, end)
-            for low, high, found_in, apart in seen:
-                slack = max(own, self._slack(other)) if found_in == other else 0.0
-                if abs(apart - distance) < slack:
-                    _fill(row, max(start, low - _SPARE * slack), min(end, high + _SPARE * slack))
+                continue
+            slack = max(self._slack(place), self._slack(other))
+            for low, high in _agreed((start, end, other, distance), seen, slack):
+                _fill(row, low, high)
         for start, end, other, _ in seen:
             if not sound or other not in with_sound:
                 _fill(row, start, end)
@@ -165,7 +173,7 @@ class RepetitionIndex:
             self._slacks[place] = min(max(spacing / 2, _LEAST_SLACK_SECONDS), _MOST_SLACK_SECONDS)
         return self._slacks[place]
 
-    def _stretches(self, place: int, kind: int) -> list[tuple[float, float, int, float]]:
+    def _stretches(self, place: int, kind: int) -> list[Stretch]:
         """(start, end, other recording, distance) of stretches that agree with another place."""
         parts = [(*each,) for each in self._agreements(place, kind)]
         if not parts:
@@ -175,7 +183,7 @@ class RepetitionIndex:
         times, others, distances = times[far], others[far], distances[far]
         found = []
         for shift in (0.0, 0.5):  # distances that fall on the border of two bins are together in the other
-            bins = np.floor(distances / _DISTANCE_SECONDS + shift).astype(np.int64)
+            bins = np.floor(distances / _DISTANCE_SECONDS[kind] + shift).astype(np.int64)
             order = np.lexsort((times, bins, others))
             found += _runs(times[order], others[order], bins[order], distances[order], kind)
         return found
@@ -214,7 +222,7 @@ def _runs(
     bins: npt.NDArray[np.int64],
     distances: Float64Array,
     kind: int,
-) -> list[tuple[float, float, int, float]]:
+) -> list[Stretch]:
     """Stretches of agreements of one recording and one distance, without long pauses, as long as adverts are."""
     if not len(times):
         return []
@@ -229,6 +237,25 @@ def _runs(
             distance = float(np.median(distances[first:last]))
             found.append((float(times[first]), float(times[last - 1]), int(others[first]), distance))
     return found
+
+
+def _agreed(heard: Stretch, seen: Sequence[Stretch], slack: float) -> list[tuple[float, float]]:
+    """Where pictures agree within a stretch of sound that agrees, if they do so in enough of it.
+
+    Args:
+        heard: Of the sound.
+        seen: Of the pictures.
+        slack: Seconds that a picture stands for before and after it.
+    """
+    start, end, other, distance = heard
+    near = slack + _SOUND_LATE_SECONDS
+    fits = [(low, high) for low, high, found_in, apart in seen if found_in == other and abs(apart - distance) < near]
+    covered = join_stretches((max(low - slack, start), min(high + slack, end)) for low, high in fits)
+    if end - start < _LEAST_SOUND_SECONDS:
+        return []
+    if sum(high - low for low, high in covered) < _LEAST_SEEN_SHARE * (end - start):
+        return []
+    return [(max(start, low - _SPARE * slack), min(end, high + _SPARE * slack)) for low, high in fits]
 
 
 def _fill(row: Float32Array, start: float, end: float) -> None:

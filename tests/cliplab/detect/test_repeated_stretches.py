@@ -109,8 +109,8 @@ BOTH = [
     ({"sound": 0.0, "pictures": 0.0}, [(20, 40)]),
     ({"sound": 0.0}, []),  # the other's pictures are others
     ({"pictures": 0.0}, []),
-    ({"sound": 0.0, "pictures": 0.4}, [(20, 40)]),
-    ({"sound": 0.0, "pictures": 0.6}, []),
+    ({"sound": 0.0, "pictures": 0.55}, [(20, 40)]),  # half the spacing of key frames, and sound that is 0.1 s late
+    ({"sound": 0.0, "pictures": 0.7}, []),
     ({"sound": 0.0, "pictures": 1.1}, []),  # at another distance in time
 ]
 
@@ -137,11 +137,44 @@ def test_both_count_where_they_agree_with_some_seconds_to_spare(index: Repetitio
     assert shown(index, seen((20 + times, heard), (20 + times, looks)), other) == [(28, 52)]
 
 
-@pytest.mark.parametrize(("late", "expected"), [(0.9, [(20, 40)]), (1.1, [])])
+def both(seconds: float, at: float, step: float = 0.25) -> tuple[Any, Any]:
+    """Sound of a stretch, shown from a moment on, each hash so often that one of four is enough."""
+    times, hashes = marks(0, seconds, step, 0)
+    return np.repeat(at + times, 4), np.repeat(hashes, 4)
+
+
+# Seconds of sound that agree, seconds of pictures that agree from its beginning on, and what comes again.
+SHARES = [
+    (7.75, 7.5, []),  # a shot and a noise that came again together
+    (8.25, 8.0, [(20, 28)]),
+    (40.0, 18.0, []),  # a shot beside a noise of a minute
+    (40.0, 24.0, [(20, 46)]),
+]
+
+
+@pytest.mark.parametrize(("heard", "looked", "expected"), SHARES)
+def test_an_advert_begins_and_ends_in_sound_and_picture(
+    heard: float, looked: float, expected: list[tuple[int, int]], index: RepetitionIndex
+) -> None:
+    times, looks = marks(0, looked, 0.5, 1000)
+    one = seen(both(heard, 20), (20 + times, looks))
+    assert shown(index, one, seen(both(heard, 60), (60 + times, looks))) == expected
+
+
+@pytest.mark.parametrize(("apart", "found"), [(0.0, True), (0.09, False)])
+def test_the_same_sound_is_at_one_distance(apart: float, found: bool, index: RepetitionIndex) -> None:
+    """Words that come again one after the other, each by chance at nearly the distance of the one before."""
+    times, hashes = np.arange(0, 20, 0.25), np.arange(80, dtype=np.uint32)
+    shifted = times + apart * (np.arange(80) // 10 % 3)  # 2.5 s at each distance
+    one, other = seen((20 + times, hashes)), seen((np.repeat(60 + shifted, 4), np.repeat(hashes, 4)))
+    assert bool(shown(index, one, other)) == found
+
+
+@pytest.mark.parametrize(("late", "expected"), [(1.05, [(20, 40)]), (1.2, [])])
 def test_key_frames_that_are_far_apart_meet_less_closely(
     late: float, expected: list[tuple[int, int]], index: RepetitionIndex
 ) -> None:
-    """Key frames each 2 s: those of the other showing lie up to 1 s beside these."""
+    """Key frames each 2 s: those of the other showing lie up to 1 s beside these, and sound up to 0.1 s."""
     times, looks = np.arange(0, 20.5, 0.5), 1000 + np.arange(11, dtype=np.uint32)
     heard = np.arange(len(times), dtype=np.uint32)
     one = seen((20 + times, heard), (20 + times[::4], looks))
