@@ -239,7 +239,7 @@ def _let_the_server_read_csv() -> None:
 
 
 def _checked(params: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The parameters that are given. ConfigError: There are others, or it is no mapping of names."""
+    """The parameters that are given. ConfigError: There are others, or they are not a mapping."""
     if params is not None and not isinstance(params, Mapping):
         raise ConfigError(f"params must be a mapping of names to values, got {params!r:.60}")
     given = {key: value for key, value in (params or {}).items() if value is not None}

@@ -249,7 +249,7 @@ def _agreed(heard: Stretch, seen: Sequence[Stretch], slack: float) -> list[tuple
     """
     start, end, other, distance = heard
     near = slack + _SOUND_LATE_SECONDS
-    fits = [(low, high) for low, high, found_in, apart in seen if found_in == other and abs(apart - distance) < near]
+    fits = [(low, high) for low, high, found_in, away in seen if found_in == other and abs(away - distance) < near]
     covered = join_stretches((max(low - slack, start), min(high + slack, end)) for low, high in fits)
     if end - start < _LEAST_SOUND_SECONDS:
         return []
