@@ -163,3 +163,16 @@ def test_yaml_with_keys_that_are_not_text_or_control_characters_is_refused(tmp_p
     path.write_text(text)
     with pytest.raises(ConfigError, match=r"config\.yaml: is not valid YAML"):
         read_config_file(path)
+
+
+@pytest.mark.parametrize("value", [1e308, -1e308, [0.0, 0.0, 1e39], 10**30])
+@pytest.mark.parametrize("key", ["mean", "scale"])
+def test_numbers_that_float32_cannot_hold_are_refused_by_the_name_of_their_key(key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=f'"{key}'):
+        TinyAdapter({key: value})
+
+
+@pytest.mark.parametrize("value", [0, 1e-300, [1.0, 1.0, 1e-46]])
+def test_a_scale_that_is_0_in_float32_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match='"scale'):
+        TinyAdapter({"scale": value})
