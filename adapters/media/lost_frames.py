@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from av.container import InputContainer
@@ -20,6 +23,8 @@ _MOST_SECONDS = 10.0
 _LATE_SECONDS = 0.5
 # Of a fragmented MP4 a skip is longer than the rounding of durations.
 _LEAST_FRAGMENT_SECONDS = 0.1
+# Frames are decoded at most this many places from where they are shown (H.264 and H.265 allow 16).
+_REORDERED_FRAMES = 17
 _SAME_RATE = Fraction(101, 100)
 
 
@@ -52,35 +57,69 @@ class LostFrames:
 
     def begin(self) -> None:
         """Begin again at any packet."""
+        self._shown: deque[float] = deque(maxlen=2 * _REORDERED_FRAMES + 2)
+        self._from, self._to = -math.inf, math.inf  # between these times all frames that came are among them
+        self._wait = 0  # for so many packets, until all frames around a skip are known
+        self._restart()
+
+    def _restart(self) -> None:
         self._end: float | None = None  # when the frame of the last packet is over, by its own clock
         self._before, self._even, self._damaged = 0.0, 0, False
-        self._skip: tuple[float, float, int] | None = None  # the last one: from where by that clock, and what it means
+        self._skip: tuple[float, bool] | None = None  # the last one: from where by that clock, and whether it is a loss
 
-    def follow(self, packet: Packet[Any], shown: float | None) -> tuple[float, int] | None:
-        """Where frames are missing, and how many, as far as the packets up to this one show it; None: nowhere.
+    def follow(self, packet: Packet[Any], shown: float | None) -> dict[float, int]:
+        """How many frames are missing before which times, as far as the packets up to this one show it.
 
         Args:
             packet: The next packet of the stream.
             shown: Source time of its frame, in seconds; None: unknown.
         """
         if self._look is None or packet.dts is None:
-            return None
-        seconds = packet.dts * self._tick
-        (before, *found), self._skip = self._skip or (None,), None
+            return {}
+        if shown is not None:
+            if len(self._shown) == self._shown.maxlen:
+                self._from = max(self._from, self._shown[0])
+            self._shown.append(shown)
+        if self._skips(packet, packet.dts * self._tick) and not self._wait:
+            self._wait = _REORDERED_FRAMES
+        elif self._wait:
+            self._wait -= 1
+            if self._wait == _REORDERED_FRAMES // 2:  # frames up to here have come when the waiting ends
+                self._to = max(self._shown, default=0.0)
+            return {} if self._wait else self._holes(self._to)
+        return {}
+
+    def rest(self) -> dict[float, int]:
+        """The same at the end of the file."""
+        return self._holes(math.inf) if self._wait else {}
+
+    def _holes(self, last: float) -> dict[float, int]:
+        """The holes between the frames around a skip: where parts were joined, only times of decoding skip."""
+        gaps = {after: after - before for before, after in pairwise(sorted(self._shown))}
+        return {
+            after: round(gap / self._interval) - 1
+            for after, gap in gaps.items()
+            if after - gap >= self._from and after <= last and _FRAMES_APART * self._interval < gap <= _MOST_SECONDS
+        }
+
+    def _skips(self, packet: Packet[Any], seconds: float) -> bool:
+        """Whether times of decoding have skipped before the packet before this one, and go on from there."""
+        assert self._look is not None
+        (before, is_loss), self._skip = self._skip or (None, False), None
         if before is not None and seconds <= self._before:  # one damaged time, and not a loss
             self._before = self._end = before + self._interval
-            found = []
+            is_loss = False
         if self._end is not None and seconds < self._end - _LATE_SECONDS:
             if not packet.is_keyframe:  # one that comes late, or whose time is damaged
                 self._before, self._end = self._before + self._interval, self._end + self._interval
-                return None
-            self.begin()  # another clock
-        last = self._before
+                return False
+            self._restart()  # another clock
+        last, began = self._before, self._end is not None
         missing = self._look(packet, seconds)
-        is_known = 0 < missing <= _MOST_SECONDS and shown is not None
-        if is_known or (self._end is not None and seconds - last > _MOST_SECONDS):
-            self._skip = last, shown or 0.0, max(round(missing / self._interval), 1) if is_known else 0
-        return (found[0], int(found[1])) if found and found[1] else None
+        is_known = 0 < missing <= _MOST_SECONDS
+        if is_known or (began and seconds - last > _MOST_SECONDS):
+            self._skip = last, is_known
+        return is_loss
 
     def _in_transport(self, packet: Packet[Any], seconds: float) -> float:
         gap = 0.0 if self._end is None else seconds - self._before

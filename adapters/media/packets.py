@@ -263,6 +263,7 @@ class PacketReader:
         if self._blocks is not None and not self._blocks.follow(packet.pos if packet.size else None, packet.size):
             self._damage.gaps.add(self._last)
         if not packet.size:
+            self._damage.lost |= self._lost.rest()
             return TimedPacket(packet, None, None, None)
         if packet.is_corrupt:  # the file ends within it
             end_with_packet(packet, self._stream.codec_context.name, self._stream.codec_context.extradata)
@@ -272,8 +273,7 @@ class PacketReader:
             return TimedPacket(packet, packet.pts, None, packet.pts)
         stamp = self._stamp(packet)
         seconds = None if stamp is None else self._time(packet, stamp)
-        if (lost := self._lost.follow(packet, seconds)) is not None:
-            self._damage.lost[lost[0]] = lost[1]
+        self._damage.lost |= self._lost.follow(packet, seconds)
         self._last = self._last if seconds is None else seconds
         self._note_hole(seconds)
         if packet.pts is None:  # identifies its frame
