@@ -145,6 +145,20 @@ def test_a_video_is_dropped_tried_and_explained(page: Any, trained: str, studio:
     page.wait_for_selector("img.explanation")
     until(lambda: page.evaluate("document.querySelector('img.explanation').naturalWidth") > 500)
     check_page(page, "explained")
+    full = page.locator("a:has(img.explanation)").get_attribute("href")
+    assert page.request.get(full).headers["content-type"] == "image/png"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_fit_a_phone(window: Any, trained: str, studio: tuple[str, Any], scheme: Any) -> None:
+    page = window.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme, base_url=studio[0])
+    for place in ("/models", trained, trained + "/edit", trained + "/train", trained + "/try"):
+        page.goto(place)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, place
+    page.goto(trained)
+    heads = page.eval_on_selector_all("th.number", "all => all.map(one => getComputedStyle(one).textAlign)")
+    assert set(heads) == {"right"}, "a heading stands over its numbers"
+    page.close()
 
 
 def test_a_file_that_is_no_video_says_so(page: Any, trained: str, tmp_path: Path) -> None:
