@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def order_labels(found: Sequence[str], known: Sequence[str] | None) -> tuple[str
     return tuple([label for label in known if label in found] + [label for label in found if label not in known])
 
 
-def open_configured(config: Config, folder: Path, where: str) -> BaseModelAdapter:
+def open_configured(config: Config, folder: Path, where: str, given: Collection[str] | None = None) -> BaseModelAdapter:
     """Open the adapter that a config names, with the model in a folder.
 
     Keys that govern training only may differ from those that a stored model was trained with: its next training uses
@@ -111,6 +111,8 @@ def open_configured(config: Config, folder: Path, where: str) -> BaseModelAdapte
         config: The config.
         folder: Folder with the model's artifacts; if it is empty, the config's initial weights are used.
         where: What messages call the folder, which is a temporary one.
+        given: The keys that the model's configuration names; what an adapter derives from the weights, as MoViNet its
+            "variant", follows them where they do not. None: all keys of the config.
 
     Returns:
         The adapter.
@@ -120,19 +122,20 @@ def open_configured(config: Config, folder: Path, where: str) -> BaseModelAdapte
         BundleError: The files are not a model, or a model of another adapter.
     """
     try:
-        return _open(config, folder)
+        return _open(config, folder, given)
     except (BundleError, ConfigError) as error:
         raise type(error)(str(error).replace(str(folder), where)) from error
 
 
-def _open(config: Config, folder: Path) -> BaseModelAdapter:
+def _open(config: Config, folder: Path, given: Collection[str] | None) -> BaseModelAdapter:
     cls = model_class(config["adapter"])
     weights = folder / str(config["weights"])
     if not Path(config["weights"]).is_absolute() and weights.is_file() and not (folder / SEAL).is_file():
-        return cls({**config, "weights": str(weights)})  # weights among the artifacts, by their name
+        # weights among the artifacts, by their name
+        return cls({**_without_defaults(config, given), "weights": str(weights)})
     stored = find_stored_model(folder)
     if stored is None:
-        return cls(config)
+        return cls(_without_defaults(config, given))
     own = read_stored(stored, trusted_only=True)
     adapter = cls({key: value for key, value in config.items() if key not in FINETUNE_KEYS})
     # Compared by class, since several names may refer to one class.
@@ -145,6 +148,15 @@ def _open(config: Config, folder: Path) -> BaseModelAdapter:
         f'{stored}: is a model for {own.config["adapter"]}, but "adapter" in the configuration is {config["adapter"]}. '
         "Set it to the model's own, or remove the model's artifacts to start from new weights"
     )
+
+
+def _without_defaults(config: Config, given: Collection[str] | None) -> Config:
+    """The config without defaults that were only filled in, which the adapter fills in itself."""
+    if given is None:
+        return config
+    needed = {key: config[key] for key in ("schema_version", "adapter")}
+    defaults = check_config(needed)
+    return {key: value for key, value in config.items() if key in needed or key in given or value != defaults[key]}
 
 
 def find_stored_model(folder: Path) -> Path | None:

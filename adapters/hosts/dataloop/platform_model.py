@@ -118,7 +118,8 @@ class PlatformModel(dl.BaseModelAdapter):  # type: ignore[misc]
         remove_unlisted_files(folder)
         with trusting(self.trust_adapters):
             config = own_config(self.model_entity.configuration, f"configuration of model {name!r}")
-            self.adapter = self.model = open_configured(config, folder, f"artifacts of model {name!r}")
+            given = dict(self.model_entity.configuration or {})
+            self.adapter = self.model = open_configured(config, folder, f"artifacts of model {name!r}", given)
         if self.model_entity.status == dl.ModelStatus.TRAINED and find_stored_model(folder) is None:
             raise BundleError(
                 f"artifacts of model {name!r}: there are none, although its status is trained. It would predict with "
