@@ -96,7 +96,7 @@ def _writer(format: str) -> Callable[..., Path]:
 
 
 def check_held(dataset: Dataset, format: str) -> None:
-    """Refuse a format that is not written, and a clip that it cannot say at all: its range, or its number of labels.
+    """Refuse a format that is not written, and a clip that it cannot represent: its range, or its number of labels.
 
     Args:
         dataset: The clips.

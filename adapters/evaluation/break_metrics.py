@@ -104,7 +104,7 @@ def match_breaks(
     Args:
         predicted: (start, end) in seconds.
         truth: (start, end) in seconds.
-        min_iou: The least intersection over union of a pair, above 0.
+        min_iou: Minimum intersection over union of a pair, above 0.
 
     Returns:
         Pairs (place in predicted, place in truth), in the order of predicted.
@@ -178,7 +178,7 @@ def measure_breaks(recordings: Sequence[RecordingBreaks], min_iou: float = MIN_I
 
     Args:
         recordings: The recordings.
-        min_iou: The least intersection over union of a found break, above 0 up to 1.
+        min_iou: Minimum intersection over union of a found break, above 0 up to 1.
         seed: The seed of the intervals' resampling.
 
     Returns:

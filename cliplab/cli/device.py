@@ -19,7 +19,8 @@ Models = Annotated[
     opt("DIR", "Folder of the models; default: CLIPLAB_DEVICE_MODELS, or the user's data."),
 ]
 RegistryPlace = Annotated[
-    str | None, opt("PATH|URL", "Registry: a folder, or postgresql://...; default: CLIPLAB_REGISTRY.")
+    str | None,
+    opt("PATH|URL", "Registry: a folder, or postgresql://...; default: CLIPLAB_REGISTRY, or your own."),
 ]
 
 

@@ -172,21 +172,63 @@ def rollout_history(rollout: str, *, registry: str | Path | None = None) -> list
 def rollout_widen(
     rollout: str, *, registry: str | Path | None = None, reason: str = "", who: str = ""
 ) -> RolloutReport:
-    """Begin the next stage now. See ``rollout_halt`` for the arguments and errors."""
+    """Start the next stage now.
+
+    Args:
+        rollout: Its id, or a model for its latest one.
+        registry: The registry; see ``open_registry``.
+        reason: Why; kept in the history.
+        who: Who decides; empty for CLIPLAB_USER or this user.
+
+    Returns:
+        The rollout after it.
+
+    Raises:
+        RolloutError: There is no such rollout, or its state does not allow it.
+        StorageError: The registry cannot be read or written.
+    """
     return _changed(rollout, "widen", registry, reason, who)
 
 
 def rollout_pause(
     rollout: str, *, registry: str | Path | None = None, reason: str = "", who: str = ""
 ) -> RolloutReport:
-    """Decide nothing until it is resumed; devices keep what they have. See ``rollout_halt``."""
+    """Pause a rollout: nothing is decided until it is resumed, and devices keep what they have.
+
+    Args:
+        rollout: Its id, or a model for its latest one.
+        registry: The registry; see ``open_registry``.
+        reason: Why; kept in the history.
+        who: Who decides; empty for CLIPLAB_USER or this user.
+
+    Returns:
+        The rollout after it.
+
+    Raises:
+        RolloutError: There is no such rollout, or its state does not allow it.
+        StorageError: The registry cannot be read or written.
+    """
     return _changed(rollout, "pause", registry, reason, who)
 
 
 def rollout_resume(
     rollout: str, *, registry: str | Path | None = None, reason: str = "", who: str = ""
 ) -> RolloutReport:
-    """Go on after a pause. See ``rollout_halt``."""
+    """Resume a paused rollout.
+
+    Args:
+        rollout: Its id, or a model for its latest one.
+        registry: The registry; see ``open_registry``.
+        reason: Why; kept in the history.
+        who: Who decides; empty for CLIPLAB_USER or this user.
+
+    Returns:
+        The rollout after it.
+
+    Raises:
+        RolloutError: There is no such rollout, or its state does not allow it.
+        StorageError: The registry cannot be read or written.
+    """
     return _changed(rollout, "resume", registry, reason, who)
 
 
