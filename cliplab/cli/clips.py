@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SHOWN_TRAININGS = 8
 Database = Annotated[str, opt("DB", "Clip database: a file, or postgresql://USER@HOST/NAME.", "--database", "--db")]
-Models = Annotated[Path, opt("FILE", "File of the rating models.", "--model")]
+Models = Annotated[Path, opt("MODEL", "File of the rating models.", "--model")]
 Rater = Annotated[str, opt("NAME", "Name of the person who rates.")]
 
 
@@ -160,7 +160,9 @@ def clips_features(
 
 def clips_train(
     database: Database = "clips.db",
-    model: Annotated[Path, opt("FILE", "File of the rating models.", "--model")] = Path("models/highlight_model.skops"),
+    model: Annotated[Path, opt("MODEL", "File of the rating models.", "--model")] = Path(
+        "models/highlight_model.skops"
+    ),
     min_samples: Annotated[int, opt("N", "Minimum number of rated clips per type.")] = 10,
     as_json: AsJson = False,
 ) -> int | None:

@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,14 @@ from cliplab.clips.listing import list_rows
 from cliplab.clips.manager import ClipManager
 from cliplab.clips.rating_rows import rating_rows, store_rating
 from cliplab.clips.records import ClipError
-from cliplab.clips.schema import CLIPS, sa
+from cliplab.clips.schema import CLIPS, RATINGS, sa
 
 COLUMNS = ("filepath", "start_time", "end_time", "rater", "stars", "confidence", "rated_at")
 _REQUIRED = ("filepath", "start_time", "end_time", "stars")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _MOST_BYTES = 256 << 20
+_IMPORTED = "import "
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z")
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class ImportReport:
     Attributes:
         path: The file.
         stored: Ratings that are new.
-        repeated: Those that were stored by an earlier import.
+        repeated: Those that an earlier import stored, that the database has itself, or that are older than what the same
+            rater said of the clip here.
         problems: A sentence for each row that was left out.
     """
 
@@ -85,7 +89,8 @@ def import_ratings(manager: ClipManager, path: str | Path) -> ImportReport:
     """Store the ratings of a file of ``export_ratings``, or of another with its columns.
 
     A clip is found by ``filepath`` and its times; a path that is not in the database, by the file's name, if one clip
-    alone has it. The same file can be read again: what it stored is not stored twice.
+    alone has it. The same file can be read again: what it stored is not stored twice. Neither is a rating that was given
+    in this database, or that is older than one of the same rater for the same clip here: the later word stays.
 
     Args:
         manager: The database.
@@ -98,7 +103,7 @@ def import_ratings(manager: ClipManager, path: str | Path) -> ImportReport:
     """
     source, kind = Path(path), _kind(path)
     found = _read(source, kind)
-    clips = _Clips(manager)
+    clips, own = _Clips(manager), _own_times(manager)
     stored = repeated = 0
     problems = []
     for number, row in enumerate(found, 1):
@@ -107,8 +112,11 @@ def import_ratings(manager: ClipManager, path: str | Path) -> ImportReport:
             rater, confidence = row.get("rater") or manager.rater, _number(row.get("confidence"))
             if not isinstance(rater, str):
                 raise ClipError(f"rater must be a name, got {rater!r:.40}")
+            if _is_time(row.get("rated_at")) and row["rated_at"] <= own.get((clip_id, rater), ""):
+                repeated += 1
+                continue
             key = json.dumps([clip_id, stars, rater, confidence, row.get("rated_at")])
-            client = "import " + hashlib.sha256(key.encode()).hexdigest()[:32]
+            client = _IMPORTED + hashlib.sha256(key.encode()).hexdigest()[:32]
             if store_rating(manager.database, clip_id, stars, rater, confidence, client, 0):
                 stored += 1
             else:
@@ -116,6 +124,23 @@ def import_ratings(manager: ClipManager, path: str | Path) -> ImportReport:
         except (ClipError, ValueError, TypeError, OverflowError) as error:
             problems.append(f"{source}: row {number}: {error}")
     return ImportReport(str(source), stored, repeated, tuple(problems))
+
+
+def _own_times(manager: ClipManager) -> dict[tuple[int, str], str]:
+    """By clip and rater, when what counts was said, as far as it was said here and not imported."""
+    with manager.database.reading() as connection:
+        rows = connection.execute(sa.select(RATINGS).order_by(RATINGS.c.id)).all()
+    latest = {(row.clip_id, row.rater): row for row in rows}
+    return {
+        key: row.rated_at
+        for key, row in latest.items()
+        if _is_time(row.rated_at) and not str(row.client or "").startswith(_IMPORTED)
+    }
+
+
+def _is_time(value: object) -> bool:
+    """Whether a value is a time as this database writes it, so that two of them can be compared as text."""
+    return isinstance(value, str) and _TIME.fullmatch(value) is not None
 
 
 class _Clips:

@@ -75,6 +75,25 @@ def test_ratings_travel_as_files(database: Path, tmp_path: Path, suffix: str) ->
         assert manager.get_clip(1).rating == 3
 
 
+def test_a_file_of_ones_own_database_changes_nothing(database: Path, tmp_path: Path) -> None:
+    """Also after a rating was changed or taken back: the later word stays."""
+    file = tmp_path / "ratings.json"
+    for clip, stars in ((1, 5), (2, 2), (3, 4)):
+        run("rate", clip, stars, "--database", database)
+    run("export", file, "--database", database)
+    report = run("import", file, "--database", database)
+    assert (report["stored"], report["repeated"]) == (0, 3)
+    run("rate", 1, 1, "--database", database)
+    run("rate", 2, "none", "--database", database)
+    report = run("import", file, "--database", database)
+    assert (report["stored"], report["repeated"]) == (0, 3)
+    assert [clip["rating"] for clip in run("list", "--database", database)] == [4, None, 1]
+    rows = json.loads(file.read_text())
+    file.write_text(json.dumps([rows[2] | {"stars": 3, "rated_at": "2999-01-01T00:00:00.000Z"}]))
+    assert run("import", file, "--database", database)["stored"] == 1
+    assert run("list", "--database", database)[0]["rating"] == 3
+
+
 def test_rows_that_are_no_ratings_are_named(database: Path, tmp_path: Path) -> None:
     file = tmp_path / "ratings.csv"
     file.write_text(
