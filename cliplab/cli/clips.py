@@ -160,9 +160,7 @@ def clips_features(
 
 def clips_train(
     database: Database = "clips.db",
-    model: Annotated[Path, opt("MODEL", "File of the rating models.", "--model")] = Path(
-        "models/highlight_model.skops"
-    ),
+    model: Models = Path("models/highlight_model.skops"),
     min_samples: Annotated[int, opt("N", "Minimum number of rated clips per type.")] = 10,
     as_json: AsJson = False,
 ) -> int | None:

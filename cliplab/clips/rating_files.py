@@ -35,8 +35,8 @@ class ImportReport:
     Attributes:
         path: The file.
         stored: Ratings that are new.
-        repeated: Those that an earlier import stored, that the database has itself, or that are older than what the same
-            rater said of the clip here.
+        repeated: Those that an earlier import stored, that the database has itself, or that are older than what the
+            same rater said of the clip here.
         problems: A sentence for each row that was left out.
     """
 
@@ -89,8 +89,8 @@ def import_ratings(manager: ClipManager, path: str | Path) -> ImportReport:
     """Store the ratings of a file of ``export_ratings``, or of another with its columns.
 
     A clip is found by ``filepath`` and its times; a path that is not in the database, by the file's name, if one clip
-    alone has it. The same file can be read again: what it stored is not stored twice. Neither is a rating that was given
-    in this database, or that is older than one of the same rater for the same clip here: the later word stays.
+    alone has it. The same file can be read again: what it stored is not stored twice. Neither is a rating that was
+    given in this database, or that is older than one of the same rater for the same clip here: the later word stays.
 
     Args:
         manager: The database.
