@@ -46,7 +46,11 @@ def dataloop_manifest(
     elif report.current:
         show(f"{report.path}: {len(report.models)} models, {'up to date' if check else 'written'}")
     else:
-        show(f"{report.path} is out of date. Write it again: cliplab dataloop manifest --force", *report.difference)
+        show(
+            f"{report.path} is out of date, or was written with other options. Give these options to --check too, or "
+            f"write it again: cliplab dataloop manifest -o {report.path} --force",
+            *report.difference,
+        )
     return None if report.current else FAILED
 
 

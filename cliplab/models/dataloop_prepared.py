@@ -97,7 +97,7 @@ def _configurations(models: Sequence[str], model_ids: Sequence[str]) -> list[tup
     listed = {entry["name"]: entry["configuration"] for entry in make_manifest()["components"]["models"]}
     if unknown := [name for name in models if name not in listed]:
         raise ConfigError(
-            f"{unknown[0]!r} is not a model of the app: {', '.join(listed)}.{did_you_mean(unknown[0], listed)}"
+            f"{unknown[0]!r} is not a model of the app; allowed: {', '.join(listed)}.{did_you_mean(unknown[0], listed)}"
         )
     if not model_ids:
         raise ConfigError("no size of MoViNet is given. Give at least one of a0 to a5")

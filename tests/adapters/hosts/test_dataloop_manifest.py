@@ -309,6 +309,7 @@ def test_the_command_writes_and_checks(tmp_path: Path) -> None:
     done = cli("dataloop", "manifest", "--output", path, "--check")
     assert done.exit_code == 1
     assert '-          "top_k": 4' in done.stdout
+    assert f"cliplab dataloop manifest -o {path} --force" in done.stdout
     changed = path.read_bytes()
     refused = cli("dataloop", "manifest", "--output", path, code=1).stderr
     assert "already exists; use --force" in refused
