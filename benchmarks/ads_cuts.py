@@ -93,7 +93,7 @@ def scene_detect(kind: str) -> Callable[[Path], list[float]]:
         manager = scenedetect.SceneManager()
         manager.add_detector(getattr(scenedetect, kind)())
         manager.detect_scenes(scenedetect.open_video(str(path)))
-        return [cut.get_seconds() if hasattr(cut, "get_seconds") else cut.seconds for cut in manager.get_cut_list()]
+        return [float(cut.seconds) for cut in manager.get_cut_list()]
 
     return find
 
@@ -144,8 +144,8 @@ def bench(folder: Path, model: str | None, most: int | None) -> None:
     for method, recordings in found.items():
         total, hits, wanted, of_planned, edges = counts[method]
         print(json.dumps({
-            "bench": "cuts", "method": method, "cuts": int(total), "precision": round(hits / max(total, 1), 3),
-            "planned": int(wanted), "recall": round(of_planned / max(wanted, 1), 3), "edges": int(edges),
+            "bench": "cuts", "method": method, "cuts": int(total), "cut_precision": round(hits / max(total, 1), 3),
+            "planned": int(wanted), "cut_recall": round(of_planned / max(wanted, 1), 3), "edges": int(edges),
             "edge_recall": round(counts[f"{method} edges"][0] / max(edges, 1), 3),
             "processor_seconds_per_hour": round(3600 * float(np.mean(spent[method])), 1) if spent[method] else None,
             **figures(recordings),

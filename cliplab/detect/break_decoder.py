@@ -22,6 +22,7 @@ _ALTERNATIVES = 3
 _LEAST_ALTERNATIVE = 0.01
 _LEAST_PAIR = 1e-4  # probability of a break from the likeliest beginning to the likeliest end
 _ROUNDS = 3  # of the chain and of what is usual at cuts, at most
+_SURE_SECONDS = 0.9  # probability of a break at each second, from which it is reported whatever its extent
 _SETTLED = 0.02  # change of the log-odds that are usual at cuts, under which another round changes nothing
 
 
@@ -81,16 +82,21 @@ def decide_breaks(observations: Observations, profile: BreakProfile | None = Non
         profile: What breaks of this channel look like; None takes the general profile.
 
     Returns:
-        The breaks in order, without overlap, each at least ``profile.min_confidence`` likely.
+        The breaks in order, without overlap, each at least ``profile.min_confidence`` likely. A less likely one is
+        among them where each of its seconds is almost surely within a break: it may be one with its neighbour, but
+        there are ads.
     """
     profile = read_break_profile() if profile is None else profile
     if not len(observations.times) or observations.duration_seconds < 1.0:
         return []
     rows, candidates, lattice, found = _chain(observations, profile)
-    breaks = list[AdBreak]()
+    breaks, seconds = list[AdBreak](), observations.times + observations.grid_seconds / 2
+    shares = _on_at(candidates, found, seconds)
     for pair in _likeliest_edges(candidates.times, found, best_path(lattice)):
         made = _break(observations, candidates, found, rows, pair)
-        if made.confidence >= profile.min_confidence:
+        inside = shares[(seconds > made.start_seconds + _NEAR_SECONDS) & (seconds < made.end_seconds - _NEAR_SECONDS)]
+        sure = inside.min(initial=1.0) if len(inside) else 0.0
+        if made.confidence >= profile.min_confidence or sure >= max(_SURE_SECONDS, profile.min_confidence):
             breaks.append(made)
     return breaks
 

@@ -20,6 +20,8 @@ _CUTS_PER_MINUTE = (50, 12)  # the strongest candidates that are kept, in a shor
 _MOST_CUTS = 6000
 # Rows without a natural zero count from the recording's median. A spread under this is noise and is not blown up.
 _LEAST_SPREAD = {"shot_rate": 0.12, "speech": 0.35, "music": 0.35}
+_CUE_NEAR_SECONDS = 30
+_CUE_ABSENT = -0.05  # of the weight of a cue, so that a break of a minute that is not announced has some 6 against it
 _LOGO_ABSENT_SECONDS = 8  # of one break or more
 _LOGO_ALWAYS = 0.1  # of the logo's weight, so that a typical break has some 4 against it and not 40
 _PLAIN_CUTS = 20.0  # without a mark, that a recording is taken to have besides its own: a short one has few
@@ -86,7 +88,10 @@ def _signed(name: str, values: Float64Array) -> Float64Array:
     if name == "repetition":  # an advert that is shown for the first time is not a programme
         return np.asarray(np.where(values >= 0.5, 2 * values - 1, -0.04))
     if name == "cue":
-        return np.asarray(2 * values - 1)
+        # A break that is announced is announced with its extent; one that is not may have been left out.
+        reach = np.convolve(values > 0, np.ones(2 * _CUE_NEAR_SECONDS + 1))
+        near = reach[_CUE_NEAR_SECONDS : _CUE_NEAR_SECONDS + len(values)] > 0
+        return np.asarray(np.where(near, 2 * values - 1, np.where(np.isfinite(values), _CUE_ABSENT, np.nan)))
     middle, spread = np.nanmedian(values), np.nanstd(values)
     centred = np.clip((values - middle) / max(float(spread), _LEAST_SPREAD[name]), -2, 2)
     # What is measured against the recording itself says nothing of the recording as a whole.

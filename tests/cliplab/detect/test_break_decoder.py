@@ -168,6 +168,22 @@ def test_an_edge_that_may_be_elsewhere_is_unsure() -> None:
     assert all(each.start_confidence < sure.start_confidence for each in found if each.start_confidence is not None)
 
 
+@pytest.mark.parametrize(("gap", "seed"), [(30, 0), (66, 0), (78, 0), (86, 1), (94, 1), (106, 2), (140, 1)])
+def test_ads_are_reported_where_two_breaks_may_be_one(gap: float, seed: int) -> None:
+    """Nothing is known between two breaks, so that neither two nor one is likelier by much: both have ads."""
+    one = adverts(300, [20, 30, 15])
+    two = adverts(one[1] + gap, [20, 15, 10])
+    seen = simulate(900, [one, two], cues=True, seed=seed)
+    scores = seen.ad_scores.copy()
+    scores[int(one[1]) + 1 : int(two[0])] = np.nan
+    found = decide_breaks(replace(seen, ad_scores=scores))
+    for start, end, _ in (one, two):
+        assert sum(max(min(each.end_seconds, end) - max(each.start_seconds, start), 0) for each in found) > 0.9 * (
+            end - start
+        )
+    assert sum(each.end_seconds - each.start_seconds for each in found) < two[1] - one[0] + 5
+
+
 def without_model(seconds: float, blocks: list[Block], seed: int, fades: int = 0) -> Observations:
     """Cuts, black at the edges of adverts and at some fades of the programme, and a rate of shots; no scores."""
     rng = np.random.default_rng(seed)

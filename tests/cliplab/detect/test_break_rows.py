@@ -68,6 +68,13 @@ def test_a_cue_speaks_both_ways_and_a_repetition_for_an_ad_only() -> None:
     assert said("repetition", half(0.5, 0.49))[[0, 40]].tolist() == pytest.approx([0.0, -0.08])
 
 
+def test_a_break_that_is_not_announced_may_have_been_left_out() -> None:
+    """Far from what is announced a missing cue says little; near it, that the break ends there."""
+    announced = (np.arange(SECONDS) < 10).astype(float)
+    assert said("cue", announced)[[9, 10, 39]].tolist() == [2.0, -2.0, -2.0]
+    assert said("cue", announced)[[40, 59]].tolist() == pytest.approx([-0.1, -0.1])
+
+
 def test_a_logo_that_goes_speaks_for_an_ad_as_much_as_it_is_usually_there() -> None:
     for absent, seen in ((30, 0.5), (42, 0.3), (48, 0.2), (50, 10 / 60)):
         logo = np.where(np.arange(SECONDS) < absent, 0.0, 1.0)
