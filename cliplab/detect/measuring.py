@@ -20,7 +20,7 @@ from cliplab.detect.break_profile import BreakProfile, read_break_profile
 from cliplab.detect.observing import OnProgress, ad_index
 from cliplab.detect.profiles import read_profile
 from cliplab.detect.recordings import Job, find_in_recording
-from cliplab.detect.truth import breaks_beside, labelled_breaks
+from cliplab.detect.truth import breaks_beside, labelled_breaks, require_within
 from cliplab.library import find_videos
 from cliplab.outputs import require_new
 
@@ -95,6 +95,7 @@ def evaluate_breaks(
     for path, truth in labelled_breaks(data, label).items():
         try:
             found = find_in_recording(path, job)
+            require_within(path, truth, found.duration_seconds, data)
         except ConfigError:
             raise
         except AdapterError as error:
@@ -206,6 +207,7 @@ def learn_breaks(
     for path in paths:
         found = find_in_recording(path, job)
         assert found.observations is not None
+        require_within(path, truth[path], found.duration_seconds, breaks)
         corrected.append(Corrected(found.observations, truth[path]))
     report = choose_profile(corrected, prior, digest or None)
     origin = f"learned from {len(paths)} recordings with {sum(map(len, truth.values()))} breaks"

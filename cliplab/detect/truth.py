@@ -51,6 +51,26 @@ def breaks_beside(recordings: Sequence[str], marks: str | Path) -> dict[str, tup
     return found
 
 
+def require_within(recording: str | Path, breaks: Sequence[Extent], duration: float, marks: str | Path) -> None:
+    """Refuse breaks that begin after the recording's end: they are another recording's.
+
+    Args:
+        recording: The video.
+        breaks: (start, end) in seconds.
+        duration: Length of the video in seconds.
+        marks: Where the breaks are from.
+
+    Raises:
+        DatasetError: A break begins at or after the end.
+    """
+    late = next(((start, end) for start, end in breaks if start >= duration), None)
+    if late is not None:
+        raise DatasetError(
+            f"{recording}: {marks} has a break from {late[0]:.2f} to {late[1]:.2f} s, but the recording ends at "
+            f"{duration:.2f} s. Check that the marks belong to it, and correct or remove the break"
+        )
+
+
 def _breaks_of_dataset(recordings: Sequence[str], data: str | Path) -> dict[str, tuple[Extent, ...]]:
     """The intervals of recordings in a studio or a data set. One that is labelled, but never as an ad, has no break."""
     rows: dict[str, list[Example]] = defaultdict(list)

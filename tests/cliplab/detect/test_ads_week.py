@@ -71,6 +71,20 @@ def test_corrected_marks_stay_until_they_are_asked_for(week: Path, tmp_path: Pat
     np.testing.assert_allclose(np.loadtxt(marks)[:2], TRUTH, atol=0.3)
 
 
+def test_marks_of_another_recording_teach_nothing(week: Path, tmp_path: Path) -> None:
+    """A break after the recording's end is not of this recording; one that runs past the end is."""
+    (week / "a.edl").write_text("90.2\t125.2\t3\n")
+    (week / "b.edl").write_text("300\t400\t3\n")
+    options = ("--breaks", ".edl", "--output", tmp_path / "channel.json", "--store", tmp_path / "store")
+    refused = cli("ads-learn", week, *options, code=1).stderr
+    assert "b.mkv" in refused
+    assert "300.00 to 400.00 s" in refused
+    assert "ends at 210.00 s" in refused
+    assert not (tmp_path / "channel.json").exists()
+    (week / "b.edl").write_text("90.2\t125.2\t3\n200\t400\t3\n")
+    cli("ads-learn", week, *options, code=0)
+
+
 def test_breaks_that_were_corrected_in_the_studio_teach_the_channel(
     week: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
