@@ -51,19 +51,19 @@ def breaks_beside(recordings: Sequence[str], marks: str | Path) -> dict[str, tup
     return found
 
 
-def require_within(recording: str | Path, breaks: Sequence[Extent], duration: float, marks: str | Path) -> None:
+def require_within(recording: str | Path, extents: Sequence[Extent], duration: float, marks: str | Path) -> None:
     """Refuse breaks that begin after the recording's end: they are another recording's.
 
     Args:
         recording: The video.
-        breaks: (start, end) in seconds.
+        extents: (start, end) of its breaks in seconds.
         duration: Length of the video in seconds.
-        marks: Where the breaks are from.
+        marks: Where they are from.
 
     Raises:
         DatasetError: A break begins at or after the end.
     """
-    late = next(((start, end) for start, end in breaks if start >= duration), None)
+    late = next(((start, end) for start, end in extents if start >= duration), None)
     if late is not None:
         raise DatasetError(
             f"{recording}: {marks} has a break from {late[0]:.2f} to {late[1]:.2f} s, but the recording ends at "
