@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cliplab.clips.learners import fitted, may_learn
+from cliplab.clips.ranking import stay_together
 
 Float64Array = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -34,7 +35,6 @@ TAKEN_BACK_FACTOR = 100.0
 BETTING = ("ridge", "gradient_boosting")
 _FIRST, _GROWTH = 4, 1.4  # ratings before the first bet; after as many times the ratings, learners learn again
 _FOLDS = 5
-_FEWEST_SOURCES = 5
 # A rank correlation that is bet on from the beginning, chosen on simulated tastes of 0.5 and 0.8; any would be valid.
 # Each further one takes an equal part of the stake.
 _STRENGTHS = np.array([0.4])
@@ -224,7 +224,7 @@ class _Predictor:
 
     def _folds(self, count: int) -> IntArray:
         """The part of each of the first clips; sources stay together where there were enough when it was learned."""
-        kept = len(set(self._units[: self._until].tolist())) >= _FEWEST_SOURCES
+        kept = stay_together(self._units[: self._until])
         return np.asarray((self._units[:count] if kept else np.arange(count)) % _FOLDS, np.int64)
 
     def _scored(self, place: int) -> Float64Array:

@@ -17,7 +17,7 @@ _FEW, _REPEATS_OF_FEW = 40, 8  # clips: folds of few hold few pairs
 _RESAMPLES = 500
 _RESAMPLES_OF_RANKS = 400  # each ranks all clips again
 _DIFFERENT = 0.05  # on 0..1: clips nearer than a fifth of a star are in no order
-_FEWEST_SOURCES = 5
+_MANY_SOURCES, _FEWEST_SOURCES = 5, 3
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Division:
 
     Attributes:
         folds: int64 [repeats, N]: the fold of each clip.
-        units: int64 [N]: what each clip was divided with, its source or itself; these are resampled.
+        units: int64 [N]: what is resampled for intervals, the source of each clip, or itself where sources are few.
     """
 
     folds: IntArray
@@ -77,20 +77,34 @@ class Division:
         return scores
 
 
+def stay_together(units: IntArray) -> bool:
+    """Whether clips of one source are learned from or judged together, as those of a new source will be.
+
+    Of few sources, none may have so many of the clips that without it little is left to learn from.
+
+    Args:
+        units: int64 [N]: the source of each clip.
+    """
+    counts = np.unique(units, return_counts=True)[1]
+    return len(counts) >= _MANY_SOURCES or (len(counts) >= _FEWEST_SOURCES and 2 * int(counts.max()) <= len(units))
+
+
 def divide(sources: Sequence[str], seed: int = 0) -> Division:
-    """Divide clips so that those of one source stay together, where there are five sources or more.
+    """Divide clips so that those of one source stay together, where ``stay_together`` says so.
 
     Args:
         sources: Where each of N clips comes from.
         seed: Another seed divides in another way.
     """
     names, member = np.unique(np.array(sources, dtype=object).astype(str), return_inverse=True)
-    units = member.reshape(-1) if len(names) >= _FEWEST_SOURCES else np.arange(len(sources))
-    count = int(units.max()) + 1 if len(units) else 0
+    member, each = member.reshape(-1), np.arange(len(sources))
+    parts = member if stay_together(member) else each
+    count = int(parts.max()) + 1 if len(parts) else 0
     rng = np.random.default_rng(seed)
     folds = min(_FOLDS, count)
     repeats = _REPEATS_OF_FEW if len(sources) <= _FEW else _REPEATS
-    made = [(rng.permutation(count) % max(folds, 1))[units] for _ in range(repeats)]
+    made = [(rng.permutation(count) % max(folds, 1))[parts] for _ in range(repeats)]
+    units = member if len(names) >= _MANY_SOURCES else each
     return Division(np.array(made, np.int64).reshape(repeats, len(sources)), np.asarray(units, np.int64))
 
 
