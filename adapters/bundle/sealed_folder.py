@@ -246,7 +246,7 @@ def _why_no_seal(folder: Path, error: OSError) -> str:
     if (folder / STAGED).exists():
         return f"{folder}: is incomplete (it has no {SEAL}): saving was interrupted. Save the model again."
     if isinstance(error, FileNotFoundError):
-        return f"{folder}: is a folder without {SEAL}, so this is not a bundle. Give a folder that cliplab train wrote."
+        return f"{folder / SEAL}: is missing, so this folder is not a bundle. Give a folder that cliplab train wrote."
     return f"{folder / SEAL}: cannot be read ({error.strerror}). Check the disk and its permissions."
 
 

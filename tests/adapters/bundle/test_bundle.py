@@ -232,7 +232,7 @@ def test_what_is_no_bundle_says_so(tmp_path: Path, bundle: Path) -> None:
     (tmp_path / "model.tflite").write_bytes(b"x")
     cases = {
         "nowhere": "nowhere: does not exist",
-        "empty": r"empty/bundle\.json: cannot be read.*this is not a bundle",
+        "empty": r"empty/bundle\.json: is missing, so this folder is not a bundle",
         "model.tflite": "is a file; a bundle is a folder",
     }
     for name, message in cases.items():

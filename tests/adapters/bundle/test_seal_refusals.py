@@ -110,7 +110,7 @@ def test_where_there_is_no_list(tmp_path: Path) -> None:
         ("begun", "begun: is incomplete (it has no bundle.json): saving was interrupted"),
         (
             "empty",
-            "empty: is a folder without bundle.json, so this is not a bundle. Give a folder that cliplab",
+            "bundle.json: is missing, so this folder is not a bundle. Give a folder that cliplab",
         ),
     ):
         with pytest.raises(BundleError) as caught:

@@ -315,7 +315,7 @@ def test_override_follows_the_effect() -> None:
 
 def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"\xff\xfe{}")
-    with pytest.raises(ConfigError, match=r"a\.json: cannot be read"):
+    with pytest.raises(ConfigError, match=r"a\.json: is not a text file"):
         read_config_file(tmp_path / "a.json")
 
 

@@ -82,7 +82,7 @@ def test_what_is_no_model_is_called_what_it_is(model: Path, tmp_path: Path) -> N
     render_video(tmp_path / "a.mp4", "warm", 1, seconds=0.5)
     (tmp_path / "clips").mkdir()
     shown = cli("predict", tmp_path / "clips", tmp_path / "a.mp4", code=1).stderr
-    assert "clips: is a folder without bundle.json, so this is not a bundle" in shown
+    assert "clips/bundle.json: is missing, so this folder is not a bundle" in shown
     shown = cli("convert", tmp_path / "a.mp4", tmp_path / "b.tflite", code=2).stderr
     assert "a.mp4: is not a text file, so it is not a config. A model is a bundle directory" in shown
     shown = cli("scan", tmp_path / "nomodel", tmp_path, code=2).stderr
