@@ -375,5 +375,5 @@ def evaluate(
             on_progress=on_progress,
         )
     if split is not None or cross_validate is not None or isinstance(model, Mapping):
-        raise ConfigError("segment_metrics measures recordings with a saved model, without split and cross_validate")
+        raise ConfigError("segment_metrics measures recordings with a saved model. Remove split and cross_validate")
     return evaluate_breaks(model, data, output=output, overrides=overrides, force=force, trust_adapters=trust_adapters)

@@ -21,7 +21,7 @@ def read_arrays(data: bytes, names: Collection[str], max_bytes: int) -> dict[str
     Args:
         data: The content of the file.
         names: The arrays that it may have.
-        max_bytes: The most bytes that all of them may have together.
+        max_bytes: Maximum total size in bytes.
 
     Raises:
         ValueError: It has other members, an array of Python objects, or more bytes than allowed.

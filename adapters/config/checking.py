@@ -248,7 +248,7 @@ def override_config(
         else:
             raise ConfigError(
                 f'{where}: "{name}" belongs to the model\'s weights: it was made with {short_json(stored.get(name))}, '
-                f"got {short_json(complete[name])}. Leave it out, or train a model with it"
+                f"got {short_json(complete[name])}. Remove it, or train a new model with it"
             )
     return check_config({**complete, **kept}, where) if kept else complete, programs
 

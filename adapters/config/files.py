@@ -100,9 +100,7 @@ def _parse_yaml(text: str) -> Any:
         raise ValueError("it is nested too deeply") from None
     except (IndexError, KeyError, AttributeError, TypeError, OverflowError) as error:
         # What PyYAML makes of a tag on a value that is none of its kind, such as !!int "" or !!bool maybe.
-        raise ValueError(
-            f"a value is not of the kind that its tag says ({type(error).__name__} {error!s:.60})"
-        ) from None
+        raise ValueError(f"a value does not match its YAML tag ({type(error).__name__} {error!s:.60})") from None
     finally:
         loader.dispose()
 
@@ -114,10 +112,10 @@ def _count_nodes(node: Any, depth: int, known: dict[int, int]) -> int:
     kind = node.tag.removeprefix(_YAML_TAG)
     if kind not in _YAML_KINDS:  # dates, sets, bytes, objects: what JSON has no value for
         raise ValueError(
-            f"{str(node.value)[:40]!r} is read as {kind[:40]!r}, which configs do not have: put it in quotes"
+            f"{str(node.value)[:40]!r} is read as {kind[:40]!r}, which configs do not support: put it in quotes"
         )
     if kind in ("int", "float") and len(node.value) > _MOST_DIGITS:
-        raise ValueError(f"a number of {len(node.value)} characters is larger than numbers can be")
+        raise ValueError(f"a number of {len(node.value)} characters is too large")
     if depth > MAX_DEPTH:  # also where an alias leads back to what it is in
         raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
     inner = node.value if isinstance(node.value, list) else []

@@ -15,7 +15,7 @@ class Objective:
 
     Attributes:
         measure: "f1", "accuracy", "precision" or "recall".
-        target: The least precision or recall, above 0 and at most 1; None of the other measures, which are as high as
+        target: Minimum precision or recall, above 0 and at most 1; None of the other measures, which are as high as
             they can be.
     """
 

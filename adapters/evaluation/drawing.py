@@ -54,7 +54,7 @@ def plot_text(text: str, longest: int = 28, *, keep_end: bool = False) -> str:
 
     Args:
         text: Any text, such as a label of others.
-        longest: The most characters.
+        longest: Maximum number of characters.
         keep_end: Whether the end of a longer text is kept, as of a path, and not its beginning.
     """
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -59,7 +59,7 @@ def prompt_config(prompts: Sequence[str], folder: str | Path | None, neutral: Se
     """The config of a model that scores frames by prompts; ``open_model`` opens it.
 
     Args:
-        prompts: What is looked for; these become the model's first labels.
+        prompts: Texts that describe what to find; these become the model's first labels.
         folder: The folder of the image and text networks.
         neutral: What else a picture may show; None for ``NEUTRAL_PROMPTS``.
 

@@ -179,8 +179,7 @@ class StreamSession:
         if self._size and frame.shape[:2] != self._size:
             height, width = self._size
             self._note(
-                f"frames are {frame.shape[1]}x{frame.shape[0]} from {seconds:.2f} s on; before, they were "
-                f"{width}x{height}"
+                f"the frame size changed at {seconds:.2f} s from {width}x{height} to {frame.shape[1]}x{frame.shape[0]}"
             )
         self._size = frame.shape[:2]
         image: Float32Array = to_model_input(frame[None], self._spec, self._mean, self._scale)[0]

@@ -32,7 +32,7 @@ class Observer:
     """Runs a program's first signature and records the range of what the chosen convolutions read and write.
 
     Attributes:
-        ranges: The least and largest value so far, by tensor index; 0 always lies between them.
+        ranges: Minimum and maximum so far, by tensor index; 0 always lies between them.
     """
 
     def __init__(self, model: bytes, in_8_bits: In8Bits) -> None:
@@ -207,7 +207,7 @@ def scale_and_zero(low: float, high: float) -> tuple[float, int]:
     """The scale and zero point of int8 -128..127 for a range that holds 0, as LiteRT's quantisation specification asks.
 
     Args:
-        low: The least value, at most 0.
+        low: Minimum value, at most 0.
         high: The largest value, at least 0.
     """
     scale = float(np.float32(max(high - low, 1e-8) / 255))

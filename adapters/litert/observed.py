@@ -25,7 +25,7 @@ class Observed:
     """A tensor over all items.
 
     Attributes:
-        low: The least value of each channel, [C].
+        low: Minimum value of each channel, [C].
         high: The largest value of each channel, [C].
         mean: The mean of each channel, [C].
         rows: Values at positions drawn at random, [n, C].

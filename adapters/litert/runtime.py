@@ -77,7 +77,7 @@ class Program:
 
     Attributes:
         name: What messages call it.
-        num_threads: The most cores it uses, over all concurrent calls.
+        num_threads: Maximum number of cores it uses, over all concurrent calls.
         model_bytes: The file's bytes.
         size_bytes: The file's size.
         input_shape: The shape of the program's input, batch first.
@@ -98,7 +98,7 @@ class Program:
 
         Args:
             model: A path, or the file's bytes.
-            num_threads: The most cores to use; None for all.
+            num_threads: Maximum number of cores to use; None for all.
             name: What messages call it; default: the path.
             quantized: Whether an input and outputs of 8 bits are accepted; they are converted from and to float32.
             input_shape: What the input is resized to, for a program that leaves it open; None for its own.

@@ -37,7 +37,7 @@ class StreamProgram:
 
     Attributes:
         name: What messages call it.
-        num_threads: The most interpreters, each of one thread.
+        num_threads: Maximum number of interpreters, each of one thread.
         model_bytes: The file's bytes.
         size_bytes: The file's size.
         image_shape: (1, 1, H, W, 3).
@@ -50,7 +50,7 @@ class StreamProgram:
 
         Args:
             model: A path, or the file's bytes.
-            num_threads: The most interpreters; None for one per core.
+            num_threads: Maximum number of interpreters; None for one per core.
             name: What messages call it; default: the path.
 
         Raises:

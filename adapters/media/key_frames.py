@@ -33,7 +33,7 @@ def read_keys(
     Args:
         decoder: A pass at its beginning or after its first frame.
         first: The frame that was read from it, which is the first key frame; None where none was.
-        every_seconds: The least time from one to the next, in seconds.
+        every_seconds: Minimum time from one to the next, in seconds.
         on_key: Called with the source time of every key frame whose time is known exactly, also of those that are
             skipped, at the latest with the last frame. A time may come twice.
     """

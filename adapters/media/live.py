@@ -218,7 +218,7 @@ class LiveVideo:
             seconds = min((s for s in failures if s is not None), default=None)
             where = "" if seconds is None else f" from {max(seconds - first, 0):.2f} s on"
             reason = next(iter(failures.values()))
-            self._on_note(f"{self.source}: {_frames(len(failures))} did not decode{where} ({reason})")
+            self._on_note(f"{self.source}: {_frames(len(failures))} could not be decoded{where} ({reason})")
         if concealed:
             self._on_note(f"{self.source}: {_frames(len(concealed))} partly damaged, used as repaired by the decoder")
         if dropped:
@@ -238,7 +238,7 @@ class LiveVideo:
             size = display_size(frame, arrived.aspect, orientation)
             if self._key and size != self._size:
                 was, now = "x".join(map(str, self._size)), "x".join(map(str, size))
-                self._on_note(f"{self.source}: frames are {now} from here on; before, they were {was}")
+                self._on_note(f"{self.source}: the frame size changed from {was} to {now}")
             color = describe_color(frame, self._codec, is_rgb(frame), is_gray(frame))
             wanted = size if self._spec is None else decode_size(self._spec, *size)
             self._scaler = Scaler(*wanted, color, orientation, source=self.source)

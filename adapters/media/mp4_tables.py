@@ -235,14 +235,16 @@ class _Walk:
     def _table(self, start: int, columns: int) -> Table:
         entries = self._entries(start)
         if entries > self._most_samples:
-            raise DeclaredTooMuch(f"a table declares {entries} entries, more than the samples that it may have")
+            raise DeclaredTooMuch(f"a table declares {entries} entries; a file of this size can hold fewer")
         data = self._bytes(start + 8, entries * columns * 4)
         return np.frombuffer(data, ">u4").reshape(-1, columns).astype(np.int64)
 
     def _require_bytes(self, entries: int, bytes_per_entry: float, start: int, kind: bytes) -> None:
         needed = entries * bytes_per_entry
         if needed > max(self.size - start, 0) + 1:
-            raise DeclaredTooMuch(f"its box {kind.decode('latin-1')} declares {entries} entries, but the file ends")
+            raise DeclaredTooMuch(
+                f"its box {kind.decode('latin-1')} declares {entries} entries, but the file ends early"
+            )
         # FFmpeg reads on behind the end of a box: of many small ones each may declare the whole file.
         self._table_bytes += int(needed)
         if self._table_bytes > self._most_table_bytes:

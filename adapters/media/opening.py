@@ -49,7 +49,7 @@ class MediaLimits:
             and no memory is allocated for them.
         stop: Called before each frame is decoded and while windows are planned; a reason, in a sentence, ends the
             reading with a MediaError.
-        windows: The most windows or pieces that a video may be cut into; None: as for any video.
+        windows: Maximum number of windows or pieces that a video may be cut into; None: as for any video.
     """
 
     frame_pixels: int

@@ -122,7 +122,7 @@ def check_window_count(spec: InputSpec, start: float, end: float, source: str, m
         start: In seconds since the first frame.
         end: In the same seconds.
         source: The video, for the message.
-        most: The most windows or pieces that are allowed; None: ``MAX_WINDOWS`` windows, and any number of pieces.
+        most: Maximum number of windows or pieces; None: ``MAX_WINDOWS`` windows, and any number of pieces.
 
     Raises:
         MediaError: There are more.
@@ -189,7 +189,7 @@ def _pieces(spec: InputSpec, start: float, end: float) -> Iterator[Window]:
 def _spans(start: float, end: float, length: float | None, stride: float | None) -> Iterator[tuple[float, float]]:
     if length is None:
         raise ConfigError(
-            f'stride_seconds is {stride} but sampling "spread" has no window_seconds to stride by: set it too.'
+            f'stride_seconds is {stride} but sampling "spread" has no window_seconds for this stride. Set it too.'
         )
     if end - start <= length + EPSILON_SECONDS:
         yield start, end

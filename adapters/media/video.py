@@ -240,7 +240,7 @@ class Video:
 
         Args:
             spec: The size and aspect of the frames, as for ``clips``.
-            every_seconds: The least time from one to the next, at least 0; key frames in between are skipped.
+            every_seconds: Minimum time from one to the next, at least 0; key frames in between are skipped.
             on_key: Called with the time of every key frame whose time is known without decoding it, in seconds since
                 the first frame, also of those that are skipped; some only with the last clip, and perhaps twice.
 

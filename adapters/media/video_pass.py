@@ -171,7 +171,7 @@ class VideoPass:
         """Clips of one key frame each, as ``Video.key_frames`` does.
 
         Args:
-            every_seconds: The least time from one to the next.
+            every_seconds: Minimum time from one to the next.
             start: Where the range begins, in seconds since the first frame.
             end: Where it ends, in the same seconds; infinite where that is unknown.
             on_key: Called with the time of every key frame in the same seconds, also of those that are skipped.

@@ -306,7 +306,7 @@ class NetworkAdapter(BaseModelAdapter):
 
         Args:
             source: A .tflite's path or bytes.
-            num_threads: The most cores to use; None for all.
+            num_threads: Maximum number of cores to use; None for all.
             name: What messages call it; default: the path.
 
         Raises:

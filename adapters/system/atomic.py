@@ -188,7 +188,7 @@ def storage_error(path: str | Path, error: OSError) -> StorageError:
 
 @contextmanager
 def _held_open(target: Path) -> Iterator[None]:
-    """Keep a pipe open for writing, so that opening it again does not wait: a pipe that nobody reads is an error."""
+    """Keep a pipe open for writing, so that opening it again does not wait: a pipe without a reader is an error."""
     if not stat.S_ISFIFO(target.stat().st_mode):
         yield
         return
@@ -196,7 +196,7 @@ def _held_open(target: Path) -> Iterator[None]:
         handle = os.open(target, os.O_WRONLY | os.O_NONBLOCK)
     except OSError as error:
         if error.errno == errno.ENXIO:
-            raise OSError(error.errno, "a pipe that nobody reads") from None
+            raise OSError(error.errno, "a pipe that no program reads") from None
         raise
     try:
         yield

@@ -64,7 +64,7 @@ def read_regular_bytes(path: str | Path, limit_bytes: int, error: type[AdapterEr
 
     Args:
         path: The file.
-        limit_bytes: The most bytes that it may have.
+        limit_bytes: Maximum size in bytes.
         error: The class to raise.
 
     Raises:
@@ -96,7 +96,7 @@ def read_regular_text(path: str | Path, limit_bytes: int, error: type[AdapterErr
 
     Args:
         path: The file.
-        limit_bytes: The most bytes that it may have.
+        limit_bytes: Maximum size in bytes.
         error: The class to raise.
 
     Raises:

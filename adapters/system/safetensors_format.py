@@ -68,10 +68,10 @@ def safetensors_metadata(data: bytes) -> dict[str, str]:
 
 def _parse_header(data: bytes) -> tuple[int, dict[str, Any]]:
     if len(data) < 8:
-        raise ValueError(f"it has {len(data)} bytes, fewer than its header's length takes")
+        raise ValueError(f"it has {len(data)} bytes, too few for the length of its header (8 bytes)")
     (length,) = struct.unpack_from("<Q", data)
     if length > MAX_HEADER_BYTES:
-        raise ValueError(f"its header claims {length} bytes, at most {MAX_HEADER_BYTES} are allowed")
+        raise ValueError(f"its header claims {length} bytes; at most {MAX_HEADER_BYTES} are allowed")
     if length + 8 > len(data):
         raise ValueError(f"it is cut short: its header has {length} bytes and the file {len(data)}")
     header = data[8 : 8 + length]
@@ -107,7 +107,7 @@ def _span(key: str, entry: Any) -> tuple[int, int]:
     if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(value) is int for value in offsets):
         raise ValueError(f"the entry of {key!r:.60} is damaged")
     if not 0 <= offsets[0] <= offsets[1]:
-        raise ValueError(f"the place of {key!r:.60} is damaged")
+        raise ValueError(f"the data offsets of {key!r:.60} are damaged")
     return offsets[0], offsets[1]
 
 

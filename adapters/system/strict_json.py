@@ -104,14 +104,14 @@ def _refuse_constant(name: str) -> Any:
 def _whole(text: str) -> int:
     value = int(text)
     if abs(value) > sys.float_info.max:
-        raise ValueError(f"a number of {len(text)} digits is larger than numbers can be")
+        raise ValueError(f"a number of {len(text)} digits is too large")
     return value
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if math.isinf(value):
-        raise ValueError(f"{text:.40} is larger than numbers can be")
+        raise ValueError(f"the number {text:.40} is too large")
     return value
 
 

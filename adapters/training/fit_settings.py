@@ -52,7 +52,7 @@ class FitSettings:
         train_batch_norm: Whether the batch statistics are trained too.
         loss_scale: The factor against underflow in 16 bits; see ``devices.mixed_precision``.
         keep_best: Which epoch is better; see ``epoch_rank``.
-        save_seconds: The least time between two checkpoints: an epoch of few clips takes less than writing one.
+        save_seconds: Minimum time between two checkpoints: an epoch of few clips takes less than writing one.
         decay_patience: Epochs without a better one after which the learning rate is halved; None: it stays.
     """
 

@@ -173,8 +173,8 @@ class Fitter:
         if not clear and self.on_note is not None:
             name = "fine-tuning" if self.settings.phase == "fine_tune" else "further training"
             self.on_note(
-                f"{name}: the {what} on validation clips falls by {gain:.3g}, not by more than its noise "
-                f"({error:.3g}), so the weights before it are kept"
+                f"{name}: the {what} on validation clips fell by {gain:.3g}, which is within its noise "
+                f"({error:.3g}), so the earlier weights are kept"
             )
         return clear
 

@@ -57,7 +57,7 @@ def cross_validate(data: LabelledFeatures, seed: int, most: int | None = None) -
 
     Args:
         data: Clips, each in one view.
-        seed: Another seed divides the groups in another way.
+        seed: Seed of the division of the groups.
         most: At most this many folds; see ``group_folds``.
     """
     folds = group_folds(data.groups, data.targets, seed, most)

@@ -77,7 +77,7 @@ def out_of_fold_scores(
         config: The complete config that the targets were made for.
         division: "folds": whole groups in up to ten folds, classes spread evenly. "groups": each group is a fold of its
             own. Or the number of the fold of each clip, int [N].
-        seed: Another seed divides the groups in another way.
+        seed: Seed of the division of the groups.
         on_progress: Receives ("heads", folds done, folds in all).
 
     Returns:
@@ -150,7 +150,7 @@ def divide_clips(data: LabelledFeatures, division: Division, seed: int, most: in
     Args:
         data: N clips.
         division: As for ``out_of_fold_scores``.
-        seed: Another seed divides the groups in another way.
+        seed: Seed of the division of the groups.
         most: At most this many folds; None: up to ten, and three of a large set. Each group is a fold with "groups".
 
     Raises:

@@ -157,13 +157,14 @@ def ads_learn(
     if as_json:
         write_json(found.to_json())
         return
-    how = "each recording judged without itself" if found.held_out else "judged on the recording that it learned from"
+    held_out, same = "each recording measured with a profile of the others", "measured on the recording learned from"
+    how = held_out if found.held_out else same
     show(
         f"{found.output}: {found.breaks} breaks of {found.recordings} recordings; typically "
         f"{found.profile.typical_break_seconds:.0f} s, every {found.profile.typical_programme_seconds / 60:.0f} min",
         *break_table(found.before, "before"),
         *break_table(found.after, f"after, {how}"),
-        *(["with a head of its own on the model's features"] if found.profile.score_head is not None else []),
+        *(["with a head trained on the model's features"] if found.profile.score_head is not None else []),
         *(f"note: {sentence}" for sentence in found.notes),
     )
 

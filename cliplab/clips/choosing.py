@@ -66,7 +66,7 @@ def next_to_rate(
     Args:
         manager: The database.
         trainer: Whose models say what is likely best.
-        limit: The most clips.
+        limit: Maximum number of clips.
         rater: The person; None: the manager's rater.
         seed: For the same choice again; None: another one each time.
 
@@ -77,7 +77,7 @@ def next_to_rate(
         ClipError: The limit is not allowed.
     """
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise ClipError(f"limit must be a whole number from 1 up, got {limit!r}")
+        raise ClipError(f"limit must be a whole number of at least 1, got {limit!r}")
     name, rng = manager.rater if rater is None else rater, np.random.default_rng(seed)
     pool, known, again, own_stars = _candidates(manager, name, rng)
     reasons: dict[int, Reason] = {}
@@ -111,7 +111,7 @@ def next_pairs(
     Args:
         manager: The database.
         trainer: Whose models say what is alike.
-        limit: The most pairs.
+        limit: Maximum number of pairs.
         seed: For the same choice again; None: another one each time.
     """
     rng = np.random.default_rng(seed)

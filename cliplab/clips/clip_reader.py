@@ -78,7 +78,7 @@ class ClipReader:
         """Clips, the newest first, a page at a time.
 
         Args:
-            limit: The most clips to return.
+            limit: Maximum number of clips to return.
             before: The last clip of the page before; None for the first page.
             rating: Those whose latest rating is as asked, such as (">=", 4).
             rated: True for those with a rating, False for those without.
@@ -96,7 +96,7 @@ class ClipReader:
         """Clips that wait for a rating, the newest first.
 
         Args:
-            limit: The most clips to return.
+            limit: Maximum number of clips to return.
             rater: Those that this person has not rated; None: those that nobody has.
         """
         if rater is None:

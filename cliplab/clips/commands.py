@@ -99,8 +99,8 @@ def clips_list(
 
     Args:
         database: A file, or ``postgresql://...``.
-        limit: The most clips.
-        rating: Only those rated so: "4", ">=4" or "<=2".
+        limit: Maximum number of clips.
+        rating: Only clips with this rating: "4", ">=4" or "<=2".
         unrated: Only those that wait for a rating.
         tag: Only those with this tag.
         clip_type: "audio" or "video".
@@ -236,7 +236,7 @@ def clips_train(
     Args:
         database: A file, or ``postgresql://...``.
         model: The file of the models, X.skops.
-        min_samples: The fewest rated clips of a type.
+        min_samples: Minimum number of rated clips of a type.
 
     Raises:
         AdapterError: As ``RatingBasedTrainer.train_from_ratings``.
@@ -257,7 +257,7 @@ def clips_ab_start(
     Args:
         b: The other version, X.skops.
         a: The first version; None for ``model``.
-        model: The models that serve otherwise.
+        model: The models in use when no comparison is running.
         share: How many sources are ordered by B, above 0 and below 1.
 
     Raises:
@@ -269,11 +269,11 @@ def clips_ab_start(
 
 
 def clips_ab_status(database: str | Path = DEFAULT_DATABASE, model: str | Path = DEFAULT_MODEL) -> AbReport | None:
-    """How both versions do since their comparison began; None where none is under way.
+    """Results of both versions since their comparison began; None if no comparison is running.
 
     Args:
         database: A file, or ``postgresql://...``.
-        model: The models that serve otherwise.
+        model: The models in use when no comparison is running.
 
     Raises:
         AdapterError: The database or the models cannot be read.
@@ -291,11 +291,11 @@ def clips_ab_stop(model: str | Path = DEFAULT_MODEL, keep: str | None = None) ->
     """End a comparison; see ``stop_ab``.
 
     Args:
-        model: The models that serve otherwise.
+        model: The models in use when no comparison is running.
         keep: "a" or "b": these serve from now on; None: those that the last training wrote.
 
     Returns:
-        Whether one was under way.
+        Whether a comparison was running.
 
     Raises:
         AdapterError: As ``stop_ab``.

@@ -28,7 +28,7 @@ def list_rows(
 
     Args:
         database: The database.
-        limit: The most rows to return.
+        limit: Maximum number of rows to return.
         before: ``created_at`` and id of the last clip of the page before.
         rating: Those whose latest rating is as asked.
         rated: True for those with a rating, False for those without.
@@ -62,7 +62,7 @@ def rows_without_rating_by(database: Database, rater: str, limit: int) -> list[A
     Args:
         database: The database.
         rater: The person.
-        limit: The most rows to return.
+        limit: Maximum number of rows to return.
     """
     latest = sa.select(sa.func.max(RATINGS.c.id)).where(RATINGS.c.rater == rater).group_by(RATINGS.c.clip_id)
     own = sa.select(RATINGS.c.clip_id).where(RATINGS.c.id.in_(latest), RATINGS.c.stars.is_not(None))
@@ -133,5 +133,5 @@ def _rating_condition(operator: str, stars: int) -> Any:
 
 def _limit(limit: int) -> int:
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise ClipError(f"limit must be a whole number from 1 up, got {limit!r}")
+        raise ClipError(f"limit must be a whole number of at least 1, got {limit!r}")
     return limit

@@ -71,7 +71,7 @@ class RatingModel:
 
         Args:
             features: Values by name of the clip.
-            most: The most features to name.
+            most: Maximum number of features to name.
 
         Returns:
             (name, effect on the score in 0..1), the largest first; effects below 0.005 are left out.

@@ -56,7 +56,7 @@ class RatingBasedTrainer:
         """Train now, and let a new model serve where it ranks unseen ratings better than what there is.
 
         Args:
-            min_samples: The fewest rated clips of a type that a model is trained on.
+            min_samples: Minimum number of rated clips of a type that a model is trained on.
 
         Returns:
             Whether a new model serves. ``results`` says why, with figures.
@@ -68,7 +68,7 @@ class RatingBasedTrainer:
             MissingExtraError: The ``clips`` extra is not installed.
         """
         if isinstance(min_samples, bool) or not isinstance(min_samples, int) or min_samples < 3:
-            raise AdapterError(f"min_samples must be a whole number from 3 up, got {min_samples!r}")
+            raise AdapterError(f"min_samples must be a whole number of at least 3, got {min_samples!r}")
         self._require_no_pickle()
         if threading.current_thread() is not self._thread:
             self.wait()  # for this trainer's own in the background

@@ -49,7 +49,7 @@ def dataset_advise(
         output: A folder for advise.json, advise.png, label_issues.csv, label_issues.json and proposed_groups.csv; None
             writes nothing.
         overrides: Config keys to change.
-        seed: Another seed divides the groups in another way.
+        seed: Seed of the division of the groups.
         force: Replace output if it exists.
         trust_adapters: Adapters of other packages that the model may name, "module:Class" each; their code is run.
         on_progress: Called with the stage's name, the steps done and the steps in all.

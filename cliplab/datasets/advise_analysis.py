@@ -47,7 +47,7 @@ def analyse(
         skipped: Why other clips are left out.
         problems: Sentences about groups and files in two splits or under two labels.
         notes: What else to know.
-        seed: Another seed divides the groups in another way.
+        seed: Seed of the division of the groups.
         on_progress: Receives a stage, its steps done and its steps in all.
     """
     copies, more_copies = find_copies(looks)

@@ -66,7 +66,7 @@ def extract(
     """Write frames as ``<output_dir>/<video>-<digest>/000012.500.jpg``, named by their seconds, and list them.
 
     The index, frames.jsonl, has a line for each picture: file, source, seconds, width, height and perceptual hash.
-    If interrupted, call it again: it resumes, and a source that is finished is not decoded again. A
+    If interrupted, call it again to resume: a source that is finished is not decoded again. A
     live source gets a folder for each call.
 
     Args:

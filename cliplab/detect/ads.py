@@ -101,7 +101,7 @@ def find_ads(
         store: Folder where observations are kept; None: the cache.
         repetition: An index file: adverts that are shown twice in these recordings, or in those that the index has
             from before, are known by their sound and picture. It is made where it does not exist. None: not looked for.
-        again: Whether to watch recordings again that are known.
+        again: Whether to decode recordings again whose observations are stored.
         follow: The one video is a recording that is still being made, a URL, a device or ``-``; see ``follow_ads``.
         delay: With ``follow``: how many seconds after an edge a break is reported.
         force: Replace outputs that exist.

@@ -41,7 +41,7 @@ def adopt(
     force: bool = False,
     on_note: Callable[[str], object] | None = None,
 ) -> Adoption:
-    """Write a self-describing .tflite of a classifier that others made, after a look at its inputs and outputs.
+    """Write a self-describing .tflite of a classifier made elsewhere, after checking its inputs and outputs.
 
     Args:
         model: The .tflite: of single frames, of clips, or of a stream with states such as MoViNet's.
@@ -53,7 +53,7 @@ def adopt(
         value_range: What pixels become instead: "0:1", "-1:1" or "0:255".
         size: Height and width of a program that leaves them open: 224 or "224x320" (height x width).
         aspect: How a frame of another shape is fitted: "crop" (default), "pad" or "stretch".
-        frames: Frames of a window that are looked at; for clips whose program leaves it open, frames per clip.
+        frames: Frames used of each window; for clips whose program leaves it open, frames per clip.
         fps: Frames per second that it was trained at; required for a stream.
         task: "single_label" or "multi_label"; default: by the program's last operator.
         background: "first" or "last" where the program has an output more than there are labels; it is left out.

@@ -59,7 +59,7 @@ def compare(
     on_progress: OnProgress | None = None,
     on_line: Callable[[str], object] | None = None,
 ) -> Comparison:
-    """Measure models on labelled clips, and say which one to take.
+    """Measure models on labelled clips and recommend one.
 
     The features of each backbone are computed once and stay in the cache, where ``train`` finds them. On them linear
     heads are solved, and each clip is judged by one that did not see its group. Every split takes part. Layers that a
@@ -84,7 +84,7 @@ def compare(
         on_line: Called with a line of text for each model when it is measured.
 
     Returns:
-        The figures of each model, the most accurate first, and the one to take with the reasons.
+        The figures of each model, the most accurate first, and the recommended model with the reasons.
 
     Raises:
         ConfigError: A model or key is unknown, a value or limit is not allowed, or there are too many settings.

@@ -242,7 +242,7 @@ def verify(
         converted: The model to compare with it.
         data: Labelled clips, of which the windows of the validation and test splits are compared; None compares on
             rendered clips.
-        min_agreement: The least share, 0..1, of windows whose top label must be the same; None is what the source's
+        min_agreement: Minimum share, 0..1, of windows whose top label must be the same; None is what the source's
             config asks for: with labelled clips a drop in accuracy of at most ``max_accuracy_drop``.
         trust_adapters: Adapters of other packages that the models may name, "module:Class" each; their code is run.
         on_progress: Called with the stage's name, the clips done and the clips in all.

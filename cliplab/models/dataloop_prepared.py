@@ -68,7 +68,7 @@ def dataloop_programs(
         model_ids: Sizes of MoViNet, "a0" to "a5".
         overrides: Keys of the configuration that the pods will have, such as imgz and n_frames: each value needs a
             program of its own.
-        on_program: Receives each program when it is there.
+        on_program: Receives each program when it is ready.
 
     Returns:
         What was made.

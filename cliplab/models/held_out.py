@@ -47,7 +47,7 @@ def held_out_windows(
         adapter: The model whose windows are cut.
         data: A dataset in any format that ``adapters.data.read_dataset`` reads.
         on_progress: Called with the stage's name, the clips done and the clips in all.
-        most_windows: The most windows to return.
+        most_windows: Maximum number of windows to return.
 
     Raises:
         DatasetError: No clip is in these splits, or none can be read.
@@ -73,7 +73,7 @@ def labelled_windows(
         adapter: The model whose windows are cut.
         data: A dataset in any format that ``adapters.data.read_dataset`` reads.
         on_progress: Called with the stage's name, the clips done and the clips in all.
-        most_windows: The most windows to return.
+        most_windows: Maximum number of windows to return.
 
     Returns:
         The windows with their labelled clips, and a text that says which they are.

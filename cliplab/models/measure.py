@@ -115,7 +115,7 @@ def read_clips(
         adapter: The model whose input size and frames the clips have.
         data: A dataset in any format that ``adapters.data.read_dataset`` reads.
         splits: Some of "train", "validation" and "test".
-        limit: The most clips to read.
+        limit: Maximum number of clips to read.
         on_progress: Called with the stage's name, the clips done and the clips in all.
 
     Returns:

@@ -48,7 +48,7 @@ def host_http(
         max_megapixels: Largest frame of a video, a JPEG or a tensor.
         max_streams: WebSockets at a time.
         trust_adapters: Adapters of other packages that the models may name, "module:Class" each; their code is run.
-        max_windows: The most windows that a video is cut into.
+        max_windows: Maximum number of windows that a video is cut into.
         decoders: Processes that decode videos; None is one per worker, 0 decodes in this process, for videos from
             people you trust.
         decoder_memory_mb: Memory for decoding one video in millions of bytes; limited on Linux only.

@@ -30,8 +30,8 @@ class ReelLimits:
     """Limits of a reel.
 
     Attributes:
-        top: The most clips.
-        duration: The most seconds; None is no limit.
+        top: Maximum number of clips.
+        duration: Maximum length in seconds; None is no limit.
         overlap: Length of a crossfade in seconds; 0 for hard cuts.
         keeps_alike: Whether clips that look the same are all kept, as where each was chosen by a person.
     """
@@ -164,10 +164,10 @@ def check_options(top: int, min_score: MinScore, duration: float | None, per_cli
     """Check the options of ``reel``.
 
     Args:
-        top: The most clips.
+        top: Maximum number of clips.
         min_score: Least score, or "best".
-        duration: The most seconds.
-        per_clip: The most seconds of one clip.
+        duration: Maximum length in seconds.
+        per_clip: Maximum length of one clip, in seconds.
         order: "score" or "time".
 
     Raises:

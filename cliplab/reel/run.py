@@ -117,11 +117,11 @@ def reel(
         highlights: The highlights.json of :func:`cliplab.scan.scan`, or the candidates of ``cliplab detect -o``, whose
             windows are all of one video.
         output: The MP4 to write.
-        top: The most clips.
+        top: Maximum number of clips.
         min_score: Least score, 0..1, of a video; or "best" for the threshold that training chose for the scan's model,
             which the scan wrote down. None: 0.85 of a scan, and 0 of candidates.
         label: Whose score counts, of a scan or detection with several prompts; None for the best of them.
-        duration: The most seconds; None is no limit.
+        duration: Maximum length in seconds; None is no limit.
         transitions: Crossfade clips for half a second.
         per_clip_seconds: Longer windows are cut to this length, around their middle.
         order: "score" for best first, or "time" as recorded.

@@ -110,7 +110,7 @@ def best_window(row: dict[str, Any], per_clip_seconds: float | None) -> tuple[fl
 
     Args:
         row: The video in highlights.json.
-        per_clip_seconds: The most seconds; None is no limit.
+        per_clip_seconds: Maximum length in seconds; None is no limit.
 
     Returns:
         Start and end in seconds.
@@ -130,7 +130,7 @@ def inspect_source(
 
     Args:
         row: The video in highlights.json.
-        per_clip_seconds: The most seconds of the clip; None is no limit.
+        per_clip_seconds: Maximum length of the clip, in seconds; None is no limit.
         scanned_at: When highlights.json was written, in seconds since 1970.
         threads: Of the decoder; None: FFmpeg's choice.
 

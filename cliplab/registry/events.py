@@ -25,7 +25,7 @@ _FIRST = "0" * 64
 
 
 class ConflictError(StorageError):
-    """Somebody else was faster: what the change was based on is no longer so. The message names the winner."""
+    """Another change was stored first, so this one was based on an old state. The message names that change."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def select_events(
         environment: Only those of this environment.
         kinds: Only these kinds; empty for all.
         after: Only those with a higher sequence.
-        last: At most this number, the latest ones.
+        last: Maximum number of events, the latest ones.
     """
     from cliplab.registry.schema import EVENTS, sa
 

@@ -67,7 +67,7 @@ def registry_export(
         What was written, and its signature, OUTPUT.sig, or None.
 
     Raises:
-        ConfigError: It refers to nothing, or the key cannot be used.
+        ConfigError: The reference matches no version, or the key cannot be used.
         StorageError: The output or its signature exists or cannot be written.
         MissingExtraError: model-signing is not installed.
     """

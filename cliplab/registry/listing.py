@@ -126,7 +126,7 @@ def registry_show(reference: str, *, registry: str | Path | None = None) -> List
         registry: The registry; see ``open_registry``.
 
     Raises:
-        ConfigError: It refers to nothing.
+        ConfigError: The reference matches no version.
         StorageError: There is no registry.
     """
     with open_registry(registry, read_only=True) as opened:
@@ -148,7 +148,7 @@ def registry_download(
         What was written.
 
     Raises:
-        ConfigError: It refers to nothing.
+        ConfigError: The reference matches no version.
         StorageError: The output exists or cannot be written.
         BundleError: The file in the registry is missing or damaged.
     """
@@ -188,7 +188,7 @@ def registry_compare(one: str, other: str, *, registry: str | Path | None = None
         registry: The registry; see ``open_registry``.
 
     Raises:
-        ConfigError: One refers to nothing.
+        ConfigError: A reference matches no version.
         StorageError: There is no registry.
     """
     with open_registry(registry, read_only=True) as opened:
@@ -225,7 +225,7 @@ def registry_history(
         name: Only this model.
         environment: Only this environment.
         registry: The registry; see ``open_registry``.
-        last: At most this number, the latest ones.
+        last: Maximum number of events, the latest ones.
 
     Raises:
         ConfigError: The name or environment breaks the rule, or last is below 1.
@@ -250,7 +250,7 @@ def registry_lineage(reference: str, *, registry: str | Path | None = None) -> L
         registry: The registry; see ``open_registry``.
 
     Raises:
-        ConfigError: It refers to nothing.
+        ConfigError: The reference matches no version.
         StorageError: There is no registry.
     """
     with open_registry(registry, read_only=True) as opened:

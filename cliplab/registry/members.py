@@ -24,7 +24,7 @@ def registry_model(reference: str, *, registry: str | Path | None = None) -> Pat
         registry: The registry; see ``open_registry``.
 
     Raises:
-        ConfigError: It refers to nothing.
+        ConfigError: The reference matches no version.
         StorageError: There is no registry.
         BundleError: The file is missing or damaged.
     """

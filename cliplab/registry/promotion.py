@@ -108,7 +108,7 @@ def registry_promote(
     Raises:
         PromotionRefusedError: A check failed and force was not given.
         ConfigError: There is no such version, the environment has it, or force has no reason.
-        ConflictError: Somebody else was faster; the message names them.
+        ConflictError: Another change was stored first; the message names it.
         StorageError: The registry cannot be written.
     """
     parse_environment(environment)
@@ -162,7 +162,7 @@ def registry_rollback(
 
     Raises:
         ConfigError: The environment never had another version.
-        ConflictError: Somebody else was faster; the message names them.
+        ConflictError: Another change was stored first; the message names it.
         StorageError: The registry cannot be written.
     """
     parse_environment(environment)
@@ -264,7 +264,7 @@ def _target(registry: Registry, before: Placement, version: str | None) -> str:
         }
         if version not in ever or version == before.version:
             shown = ", ".join(sorted(ever - {before.version})) or "none"
-            raise ConfigError(f"version: {before.environment} never had {version}; earlier ones are: {shown}")
+            raise ConfigError(f"version: {before.environment} never had {version}. Earlier versions there: {shown}")
         return version
     if not had:
         raise ConfigError(

@@ -150,7 +150,7 @@ class Registry:
             environment: Only events of this environment.
             kinds: Only these kinds.
             after: Only events with a higher sequence.
-            last: At most this number, the latest ones.
+            last: Maximum number of events, the latest ones.
         """
         with self.database.reading() as connection:
             return select_events(connection, model=name, environment=environment, kinds=kinds, after=after, last=last)
@@ -213,7 +213,7 @@ class Registry:
             reference: As ``parse_reference`` reads it.
 
         Raises:
-            ConfigError: It refers to nothing.
+            ConfigError: The reference matches no version.
         """
         wanted = parse_reference(reference)
         if wanted.environment is not None:
@@ -252,7 +252,7 @@ class Registry:
             ) from error
         if digest != stored.sha256:
             raise BundleError(
-                f"{path}: is not what was uploaded as {stored.full_name} (SHA-256 {digest[:12]}..., expected "
+                f"{path}: differs from the file uploaded as {stored.full_name} (SHA-256 {digest[:12]}..., expected "
                 f"{stored.sha256[:12]}...). Restore it from a backup"
             )
         return path

@@ -73,7 +73,7 @@ def registry_upload(
         name: What it is called, TYPE-VARIANT, such as "base-ad-detector".
         version: Such as "1.0.0", or "major", "minor" or "patch" for the next one; checked against what changed.
         registry: The registry; see ``open_registry``.
-        description: What is to be said of it.
+        description: Free text about the version.
         metrics: evaluation.json, which is kept whole and which promotion's gates read; or names and numbers. None keeps
             the validation figures that the model carries.
         figures: Names and numbers, in place of a file of metrics.
@@ -136,7 +136,7 @@ def _require_new(registry: Registry, others: Sequence[StoredVersion], name: str,
     for item in others:
         if item.version == version:
             raise ConflictError(
-                f"{registry.name}: {full_name(name, version)} exists: uploaded by {item.uploaded_by} at "
+                f"{registry.name}: {full_name(name, version)} already exists: uploaded by {item.uploaded_by} at "
                 f"{item.uploaded_at}. A version never changes. Use the next number (highest: {others[-1].version})"
             )
 

@@ -87,8 +87,8 @@ def active_collect(
         output: The folder of examples; see ``ExampleQueue``.
         min_confidence: The lowest confidence of a hard example: the highest score, or that of ``label``.
         max_confidence: The highest.
-        sample_rate: The share of hard examples that is looked at, chosen by name and time.
-        limit: The most examples of this call.
+        sample_rate: The share of hard examples to consider, in 0..1, chosen by name and time.
+        limit: Maximum number of examples for this call.
         label: Whose score is the confidence; None takes the highest score.
         window_seconds: The length of each example; None takes the model's windows, otherwise 2 s.
         max_bytes: How much the folder may take.
@@ -209,7 +209,7 @@ def diverse(rows: FloatArray, limit: int) -> list[int]:
 
     Args:
         rows: float64 [N, D].
-        limit: The most rows.
+        limit: Maximum number of rows.
 
     Returns:
         Their places, the first one nearest to the middle of all.

@@ -87,7 +87,7 @@ class LiveChoice:
 
     Attributes:
         queue: Where they are kept.
-        limit: The most examples.
+        limit: Maximum number of examples.
         alike: How many were nearly the same as another.
     """
 

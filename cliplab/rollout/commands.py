@@ -56,7 +56,7 @@ def rollout_start(
     who: str = "",
     dry_run: bool = False,
 ) -> RolloutReport:
-    """Give a version to a part of the fleet, and to more of it while it is not worse than the present version.
+    """Give a version to part of the fleet, and widen it as long as it is not worse than the present version.
 
     Args:
         model_id: The model.
@@ -242,7 +242,7 @@ def rollout_halt(rollout: str, *, registry: str | Path | None = None, reason: st
         who: Who decides; empty for CLIPLAB_USER or this user.
 
     Raises:
-        RolloutError: There is no such rollout, its state does not allow it, or somebody was faster.
+        RolloutError: There is no such rollout, its state does not allow it, or another decision was first.
         ConfigError: The reason is missing.
         StorageError: The registry cannot be written.
     """

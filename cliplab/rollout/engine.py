@@ -171,7 +171,7 @@ def change(
         on_promote: Gives the environment the candidate.
 
     Raises:
-        RolloutError: The rollout's state does not allow it, or somebody was faster.
+        RolloutError: The rollout's state does not allow it, or another decision was first.
         ConfigError: A reason is missing.
         StorageError: The database cannot be written.
     """

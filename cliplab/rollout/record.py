@@ -199,7 +199,7 @@ def apply(engine: Engine, before: Rollout, after: Rollout, decision: Decision, n
         now: The server's time.
 
     Raises:
-        RolloutError: Somebody was faster; the message names the decision.
+        RolloutError: Another decision was first; the message names the decision.
         StorageError: The database cannot be written.
     """
     changed = replace(after, revision=before.revision + 1)

@@ -101,7 +101,7 @@ def scan(
     Args:
         library: A folder, or an address that fsspec opens, such as s3://bucket/folder.
         bundle: A bundle directory or a self-describing .tflite; None with prompt.
-        prompt: Instead of a bundle: what is looked for in words, such as "sunset; dive; fast turn".
+        prompt: Instead of a bundle: a description of what to find, such as "sunset; dive; fast turn".
         prompt_model: With prompt: a folder with an image and a text network; see docs/prompts.md.
         neutral_prompt: With prompt: what else pictures may show, in the same form; None for
             ``adapters.inference.NEUTRAL_PROMPTS``.

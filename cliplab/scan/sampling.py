@@ -139,7 +139,7 @@ def best_windows(
         spans: float64 [N, 2], start and end of each row in seconds, in order of time.
         scores: float32 [N] in 0..1.
         window_seconds: Length of a window; a shorter video is one window.
-        most: The most windows to return.
+        most: Maximum number of windows to return.
 
     Returns:
         (start, end, score) of each window, in seconds and 0..1.

@@ -77,7 +77,7 @@ def _append(connection: sqlite3.Connection, event: LabelEvent) -> int | None:
             raise DatasetError(
                 f"number {event.sequence} of client {event.client!r} was stored before as {known[2]} of item "
                 f"{known[1]} by {known[0]!r} with {known[3]:.200}, and is now {event.action} of item {event.item}. "
-                "A client must count each event once"
+                "A client must give each event its own number"
             )
         return None
     subject = _checked_subject(connection, event)

@@ -44,7 +44,7 @@ class FrameService:
     Args:
         store: Where the items are.
         cache_folder: Where decoded pictures are kept.
-        cache_bytes: The most that they take on the disk.
+        cache_bytes: Maximum size in bytes.
         processes: How many videos may be open at a time; None: by the processors of this machine.
     """
 

@@ -19,7 +19,7 @@ class PictureCache:
 
     Attributes:
         folder: Where the files are. Other files in it are deleted when room is needed.
-        limit_bytes: The most that they take.
+        limit_bytes: Maximum size in bytes.
     """
 
     def __init__(self, folder: Path, limit_bytes: int = DEFAULT_CACHE_BYTES) -> None:

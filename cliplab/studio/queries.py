@@ -110,7 +110,7 @@ def read_items(connection: sqlite3.Connection, after: int, limit: int, filters: 
     Args:
         connection: The open database.
         after: The number of the last item of the page before; 0: the first page.
-        limit: The most items.
+        limit: Maximum number of items.
         filters: Which items.
     """
     where, values = conditions(filters)

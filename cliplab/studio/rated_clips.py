@@ -127,7 +127,7 @@ def request_key(body: Mapping[str, Any]) -> tuple[str, int]:
     if not isinstance(client, str) or not 0 < len(client) <= 100 or not client.isprintable():
         raise RequestError(400, "client must be text of 1 to 100 printable characters")
     if isinstance(sequence, bool) or not isinstance(sequence, int) or not 0 <= sequence < 2**31:
-        raise RequestError(400, "sequence must be a whole number from 0 up")
+        raise RequestError(400, "sequence must be a whole number of at least 0")
     return client, sequence
 
 

@@ -49,7 +49,7 @@ def read_registry_versions(studio: Studio, words: str = "", most: int = 50) -> t
     Args:
         studio: The studio.
         words: A part of the model's name, in any capitals.
-        most: The most versions.
+        most: Maximum number of versions.
 
     Returns:
         The versions, and why a registry that was named cannot be read; "" where it can, and where none was named.

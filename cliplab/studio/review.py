@@ -45,7 +45,7 @@ class ReviewFilter:
 
     Attributes:
         label: A class that the model predicts or somebody gave; None: any.
-        low: The least score of the model's best class, in 0..1.
+        low: Minimum score of the model's best class, in 0..1.
         high: The greatest.
         text: A part of the path, in any capitals; "": any.
     """

@@ -104,7 +104,7 @@ class Guard:
             return
         except Exception as error:
             if started:
-                _log.exception("an answer broke off: %s %s", scope["method"], scope["path"])
+                _log.exception("a response was cut off: %s %s", scope["method"], scope["path"])
                 return
             await self._refuse(scope, receive, sending, _as_request_error(scope, error))
 

@@ -79,7 +79,7 @@ class LabelStore(StoreReading):
 
         Args:
             annotator: The name.
-            count: The most items.
+            count: Maximum number of items.
             seconds: How long.
 
         Returns:

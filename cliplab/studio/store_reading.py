@@ -32,7 +32,7 @@ class StoreReading(StoreConnections):
 
         Args:
             after: The id of the last event of the page before.
-            limit: The most events.
+            limit: Maximum number of events.
         """
         rows = self._read(
             "SELECT id, client, sequence, annotator, item, action, value, at FROM events WHERE id > ? "
@@ -57,7 +57,7 @@ class StoreReading(StoreConnections):
 
         Args:
             after: The number of the last item of the page before; 0: the first page.
-            limit: The most items, up to MAX_PAGE.
+            limit: Maximum number of items, up to MAX_PAGE.
             filters: Which items.
         """
         with self.reading() as connection:

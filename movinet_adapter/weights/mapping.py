@@ -58,7 +58,7 @@ def fit_by_order(of: Architecture, found: Sequence[StoredVariable], where: str) 
         if stored.value.shape != spec.shape:
             raise WeightsError(
                 f"{where} does not fit {_title(of)}: variable {number} is {stored.name!r} "
-                f"{list(stored.value.shape)} in it but {spec.name!r} {list(spec.shape)} in the network. "
+                f"{list(stored.value.shape)} in the file but {spec.name!r} {list(spec.shape)} in the network. "
                 f"{_advice(of, shapes, classes)}"
             )
     if len(found) != len(specs):
@@ -108,7 +108,7 @@ def fit_by_place(of: Architecture, graph: CheckpointGraph) -> Variables:
         stored = graph.read(node)
         if stored.value.shape != spec.shape:
             raise WeightsError(
-                f"{where} does not fit {_title(of)}: {stored.name!r} is {list(stored.value.shape)} in it but "
+                f"{where} does not fit {_title(of)}: {stored.name!r} is {list(stored.value.shape)} in the file but "
                 f"{spec.name!r} {list(spec.shape)} in the network. Give the checkpoint of that model_id and model_mode."
             )
         values[spec.name], names[spec.name] = stored.value, stored.name
@@ -149,7 +149,7 @@ def fit_by_name(of: Architecture, found: Mapping[str, Any], where: str) -> tuple
     wrong = [f"it has no {name!r}{nearest_hint(name, given)}" for name in names if name not in given]
     wrong += [f"the network has no {name!r}{nearest_hint(name, names)}" for name in given if name not in names]
     wrong += [
-        f"{spec.name!r} is {list(np.shape(given[spec.name]))} in it but {list(spec.shape)} in the network"
+        f"{spec.name!r} is {list(np.shape(given[spec.name]))} in the file but {list(spec.shape)} in the network"
         for spec in specs
         if spec.name in given and np.shape(given[spec.name]) != spec.shape
     ]

@@ -168,7 +168,53 @@ OF_THE_PROGRAM = {
         ("'w' is [3] in it and [4] in the network",),
         ("'w' is [3] in the file but [4] in the network",),
     ),
-    r"[ .]tflite that others made\b": (
+    r"\bfrom \d+ up\b(?! to)": (
+        "of at least N",
+        ("a whole number from 1 up",),
+        ("from 1 up to 9", "of at least 1"),
+    ),
+    r"\b(?:is|are) taken to have\b": (
+        "is treated as",
+        ("the stream is taken to have ended",),
+        ("it is taken to the end",),
+    ),
+    r"\b(?:is|are) larger than numbers can be\b": (
+        "too large",
+        ("1e999 is larger than numbers can be",),
+        ("too large",),
+    ),
+    r"\bbroke off: ": ("was cut off", ("an answer broke off: GET /",), ("a response was cut off: GET /",)),
+    r"[;:] before, (?:it was|they were)\b": (
+        "changed from ... to ...",
+        ("frames are 96x96 from here on; before, they were 64x64",),
+        ("as before, it was read", "the size changed from 64x64 to 96x96"),
+    ),
+    r"\. Wait for it,? or\b|\bwait for its end\b": (
+        "wait until it finishes",
+        ("a reel is being made. Wait for it, or stop it", '"x" is running; wait for its end'),
+        ("Wait until it finishes, or stop it",),
+    ),
+    r"\bis not heard beside\b": (
+        "left out",
+        ("sound in opus is not heard beside its picture",),
+        ("the sound is left out",),
+    ),
+    r"\b[a-z_]+: The (?:most|fewest|least) (?!likely|accurate|telling|frequent|recent|common)": (
+        "maximum number of, minimum",
+        ("limit: The most clips.", "min_samples: The fewest rated clips."),
+        ("models: The most accurate first.", "At most these clips."),
+    ),
+    r"\brefers to nothing\b": (
+        "matches no version",
+        ("It refers to nothing.",),
+        ("The reference matches no version.",),
+    ),
+    r"\b[Ss]omebody (?:else )?was faster\b": (
+        "another change was stored first",
+        ("Somebody else was faster; the message names them.",),
+        ("the second run was faster",),
+    ),
+    r"\b(?:tflite|[Cc]lassifiers?|program) that others made\b": (
         "made elsewhere",
         ("a .tflite that others made",),
         ("labels that others made",),

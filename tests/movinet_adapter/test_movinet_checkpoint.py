@@ -106,7 +106,7 @@ def test_what_does_not_fit_is_named() -> None:
         {place: value for place, value in places.items() if place != stem}
     )
     message = refused(places | {stem: np.zeros((1, 3, 3, 3, 9), np.float32)})
-    assert f"'theirs/{stem}' is [1, 3, 3, 3, 9] in it but 'stem/kernel' [1, 3, 3, 3, 8] in the network" in message
+    assert f"'theirs/{stem}' is [1, 3, 3, 3, 9] in the file but 'stem/kernel' [1, 3, 3, 3, 8] in the network" in message
     assert "float64" in refused(places | {stem: np.asarray(places[stem], np.float64)})
     broken = np.array(places[stem])
     broken[0, 0, 0, 0, 0] = np.nan

@@ -175,7 +175,7 @@ def test_variables_of_our_own_names() -> None:
     for changed, message in (
         ({key: value for key, value in values.items() if key != name}, f"it has no {name!r}"),
         ({**values, "more": np.ones(1)}, "the network has no 'more'"),
-        ({**values, name: np.ones((1, 2))}, f"{name!r} is [1, 2] in it but"),
+        ({**values, name: np.ones((1, 2))}, f"{name!r} is [1, 2] in the file but"),
         ({**values, name: np.full(np.shape(values[name]), np.inf)}, "holds values that are not finite"),
     ):
         with pytest.raises(WeightsError) as caught:

@@ -138,7 +138,7 @@ def test_frames_of_any_size_are_fitted_and_a_change_is_told(program: StreamProgr
     wide = np.full((SIZE, SIZE, 3), 200, np.uint8)  # the same picture, once both are fitted
     found = session.push(tall, 0.0)
     assert session.push(wide, 0.2).scores.shape == found.scores.shape
-    assert notes == [f"frames are {SIZE}x{SIZE} from 0.20 s on; before, they were 40x90"]
+    assert notes == [f"the frame size changed at 0.20 s from 40x90 to {SIZE}x{SIZE}"]
     assert_close(session.push(wide, 0.4).scores, expected(np.stack([wide] * 3))[0][-1])
 
 

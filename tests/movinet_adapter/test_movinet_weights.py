@@ -245,7 +245,8 @@ def test_without_the_client_the_message_has_the_pip_command(monkeypatch: pytest.
         (
             "stream",
             {"model_mode": "base"},
-            r"variable 2 is 'stem/kernel' \[3, 3, 3, 8\] in it but 'stem/kernel' \[1, 3, 3, 3, 8\] in the network. "
+            r"variable 2 is 'stem/kernel' \[3, 3, 3, 8\] in the file but 'stem/kernel' \[1, 3, 3, 3, 8\]"
+            r" in the network. "
             r'It is MoViNet a0 stream: set "model_mode" to "stream"',
         ),
         ("base", {"model_mode": "stream"}, 'It is MoViNet a0 base: set "model_mode" to "base"'),
@@ -272,7 +273,9 @@ def test_a_foreign_model_on_the_hub_is_refused_and_not_kept(hub: HubServer, tmp_
     with pytest.raises(WeightsError, match="has no list of variables, so Keras did not write it"):
         resolve()
     hub.publish(HANDLE.format("base"), tmp_path / "two")
-    with pytest.raises(WeightsError, match=r"variable 0 is 'w' \[1\] in it but 'stem/bn/gamma' \[8\] in the network"):
+    with pytest.raises(
+        WeightsError, match=r"variable 0 is 'w' \[1\] in the file but 'stem/bn/gamma' \[8\] in the network"
+    ):
         resolve()
     assert_nothing_kept()
 
@@ -367,7 +370,8 @@ def test_the_checkpoint_archive_is_the_last_resort(
         ),
         (
             lambda v: v | {"block2_layer0/se/reduce/bias": np.zeros(3, np.float32)},
-            r"'block2_layer0/se/reduce/bias' is \[3\] in it but 'block2_layer0/se/reduce/bias' \[48\] in the network",
+            r"'block2_layer0/se/reduce/bias' is \[3\] in the file but 'block2_layer0/se/reduce/bias' \[48\]"
+            r" in the network",
         ),
     ],
 )

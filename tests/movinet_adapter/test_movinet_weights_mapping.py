@@ -80,7 +80,9 @@ def test_own_names_that_do_not_fit_are_named(base_values: Values, stream_values:
     assert "the network has no 'head/kernal'; the nearest is 'head/kernel'" in refused(
         base_values | {"head/kernal": base_values["head/kernel"]}
     )
-    assert "'stem/bn/beta' is [9] in it but [8]" in refused(base_values | {"stem/bn/beta": np.zeros(9, np.float32)})
+    assert "'stem/bn/beta' is [9] in the file but [8]" in refused(
+        base_values | {"stem/bn/beta": np.zeros(9, np.float32)}
+    )
     assert "'stem/bn/beta' holds values that are not finite" in refused(
         base_values | {"stem/bn/beta": np.full(8, np.inf, np.float32)}
     )

@@ -189,7 +189,7 @@ def export_cvat(dataset: Dataset, path: str | Path, frame_rate: float | None = N
     if pictures and len(pictures) < len(dataset.examples):
         raise DatasetError(
             f"{path}: CVAT has a file for images and one for videos, and the dataset has {len(pictures)} pictures and "
-            f"{len(dataset.examples) - len(pictures)} clips of videos. Export each for itself, or export to jsonl."
+            f"{len(dataset.examples) - len(pictures)} clips of videos. Export them separately, or export to jsonl."
         )
     labels = "".join(f"<label><name>{xml_text(name)}</name><attributes/></label>" for name in dataset.labels)
     write = _image_lines if pictures else _video_lines

@@ -56,7 +56,7 @@ def _without_labels(rows: Iterator[tuple[str, Mapping[str, Any]]]) -> Iterator[t
     """The rows after the first, none of which may be the order of the labels."""
     for where, row in rows:
         if len(row) == 1 and "labels" in row:
-            raise DatasetError(f"{where}: 'labels' is not a key of a row: the label order belongs in the first line")
+            raise DatasetError(f"{where}: 'labels' is not a key of a row. Put the label order in the first line")
         yield where, row
 
 

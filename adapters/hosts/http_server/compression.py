@@ -66,11 +66,11 @@ class Decompressor:
             RequestError: 400, it was cut short.
         """
         if (self._begun and (self._machine is None or not self._machine.eof)) or self._head:
-            raise _wrong("it ends before its data does")
+            raise _wrong("the compressed data is incomplete")
 
     def _following_member(self, data: bytes) -> bytes:
         if not (self._gzip and data[:1] == b"\x1f"):
-            raise _wrong(f"{len(data)} bytes follow its end")
+            raise _wrong(f"{len(data)} extra bytes follow the compressed data")
         self._machine = zlib.decompressobj(_GZIP)
         return data
 

@@ -153,11 +153,13 @@ def check_origin(headers: Headers) -> None:
     if not is_loopback(host_name(host)):
         raise RequestError(
             403,
-            f"without a token only this machine is served, but the Host header is {host!r}. Use 127.0.0.1 or "
+            f"a server without a token accepts only local requests, but the Host header is {host!r}. Use 127.0.0.1 or "
             "localhost, or start the server with a token",
         )
     if any(origin not in (f"http://{host}", f"https://{host}") for origin in origins):
-        raise RequestError(403, f"without a token no other web page is served, but the Origin header is {origins!r}")
+        raise RequestError(
+            403, f"a server without a token accepts no requests of other web pages, but the Origin is {origins!r}"
+        )
 
 
 def host_name(host: str) -> str:
@@ -214,8 +216,8 @@ def check_body(scope: Scope, limit_bytes: int) -> None:
     if encodings not in (*PLAIN, *COMPRESSED):
         raise RequestError(
             415,
-            f"Content-Encoding is {encodings!r}; gzip and deflate are supported, one at a time. Send the body "
-            "in that way, or uncompressed",
+            f"Content-Encoding is {encodings!r}; only gzip or deflate is supported. Send the body with "
+            "one of them, or uncompressed",
             _ENCODINGS,
         )
     if "transfer-encoding" in headers:

@@ -79,7 +79,8 @@ def resolve_under_root(root: Path | None, fields: dict[str, Any]) -> tuple[Path,
         raise RequestError(400, f"{name!r} is a URL; give a path relative to the server's root, or upload the video")
     if "\\" in name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise RequestError(
-            403, f"{name!r} is outside the server's root, or may be. Give a path relative to it, without .."
+            403,
+            f"{name!r} is not a path inside the server's root. Give a path relative to it, without .. or a backslash",
         )
     base = root.resolve()
     try:

@@ -262,7 +262,7 @@ def _check_mixed(names: Sequence[str], specs: Sequence[InputSpec], window: float
         if window is None and spec.sampling == "every":
             raise ConfigError(
                 f"member {name!r} uses every frame of a video, at {spec.fps:g} per second, but others do not. Set "
-                '"window_seconds" of the ensemble, e.g. 10, so that all of them answer for the same stretches'
+                '"window_seconds" of the ensemble, e.g. 10, so that all members score the same windows'
             )
         length = spec.n_frames / spec.fps if spec.sampling == "rate" and spec.fps else 0.0
         if window is not None and length > window + EPSILON_SECONDS:

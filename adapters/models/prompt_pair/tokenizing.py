@@ -75,7 +75,7 @@ def _ask(request: dict[str, Any], path: Path) -> dict[str, Any]:
             command, input=json.dumps(request).encode(), capture_output=True, timeout=_WALL_SECONDS, env=environment
         )
     except subprocess.TimeoutExpired:
-        raise _damaged(path, "it needs too long for a few words") from None
+        raise _damaged(path, "it takes too long for a short text") from None
     except OSError as error:
         raise ConfigError(f"prompts need a Python process, which could not be started ({error})") from error
     lines = done.stdout.splitlines()

@@ -248,7 +248,7 @@ class TfliteClassifierAdapter(BaseModelAdapter):
         )
 
     def embed(self, batch: Sequence[Clip]) -> Float32Array:
-        """Not offered: a program that others made returns its classes and no features."""
+        """Not offered: a program made elsewhere returns its classes and no features."""
         raise AdapterError(
             "a .tflite made elsewhere returns classes but no features, so it cannot embed clips. Use a model "
             "that was trained here, such as a bundle of MoViNet"

@@ -86,7 +86,7 @@ class _Draft:
 
 
 def adopt_tflite(path: Path, labels: Sequence[str], output_path: Path, given: dict[str, Any] | None = None) -> Adoption:
-    """Write a self-describing .tflite of a classifier that others made.
+    """Write a self-describing .tflite of a classifier made elsewhere.
 
     The file is looked at first, in a process of its own. Three kinds are known: of single frames [B, H, W, 3] or [B, 3,
     H, W], of clips with a time axis more, and of streams, whose signature takes "image" and states and returns the

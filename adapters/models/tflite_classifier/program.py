@@ -45,7 +45,7 @@ def open_program(
         source: The .tflite's path or bytes.
         config: A complete config.
         labels: The classes in order.
-        num_threads: The most cores to use; None for all.
+        num_threads: Maximum number of cores to use; None for all.
         name: What messages call it; default: the path.
 
     Raises:

@@ -55,7 +55,7 @@ def find_tensors(content: object, on_note: Callable[[str], object] | None = None
     others = [".".join(other) for other in found if other != path and other]
     if others and on_note is not None:
         taken = ".".join(path) or "its outer dict"
-        on_note(f"holds several state dicts: {taken!r} is used, {', '.join(map(repr, others))} not")
+        on_note(f"holds several state dicts: {taken!r} is used, not {', '.join(map(repr, others))}")
     return _require_tensors(found[path])
 
 

@@ -204,7 +204,7 @@ class PickleMachine:
             return Opaque(_dotted(kind.name))
         found = Storage(key, STORAGE_DTYPES[kind.name], count)
         if self.storages.setdefault(key, found) != found:
-            raise RefusedPickleError(f"storage {key!r:.40} is described in two ways")
+            raise RefusedPickleError(f"storage {key!r:.40} has two different descriptions")
         return found
 
 
@@ -222,7 +222,7 @@ def _opaque(target: object) -> Opaque:
         return Opaque(_dotted(target.name))
     if isinstance(target, Opaque):
         return target
-    raise RefusedPickleError("it calls something that is not a name")
+    raise RefusedPickleError("it calls something other than a named function")
 
 
 def _dotted(name: str) -> str:

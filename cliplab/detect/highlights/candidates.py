@@ -147,12 +147,12 @@ def read_report(path: str | Path) -> HighlightReport:
     if not isinstance(value, dict) or not isinstance(value.get("candidates"), list):
         raise DatasetError(f"{path}: has no list of candidates. Write it with cliplab detect SOURCE -o {path}")
     if not isinstance(value.get("source"), str) or not value["source"]:
-        raise DatasetError(f'{path}: "source" must name the video that the candidates are of')
+        raise DatasetError(f'{path}: "source" must name the video that the candidates belong to')
     if value.get("version", VERSION) != VERSION:
         raise DatasetError(f"{path}: has version {value['version']!r:.20}; this cliplab reads {VERSION}")
     notes = value.get("notes") or []
     if not isinstance(notes, list):
-        raise DatasetError(f"{path}: notes must be a list of sentences, got {notes!r:.40}")
+        raise DatasetError(f"{path}: notes must be a list of strings, got {notes!r:.40}")
     rows = [_candidate(path, number, row) for number, row in enumerate(value["candidates"], 1)]
     return HighlightReport(
         value["source"],

@@ -94,9 +94,9 @@ def clips_extend(
         start, end = max(wanted[0], source.start), min(wanted[1], source.end)
         notes = []
         if start > wanted[0] + 0.01 or end < wanted[1] - 0.01:
-            notes.append(f"the source has {source.start:.1f} to {source.end:.1f} s for this clip, and no more")
+            notes.append(f"the source has {source.start:.1f} to {source.end:.1f} s for this clip, not more")
         if end - start < _LEAST_SECONDS:
-            raise ConfigError(f"clip {clip} would last {end - start:.2f} s, and at least {_LEAST_SECONDS:g} s are cut")
+            raise ConfigError(f"clip {clip} would last {end - start:.2f} s; at least {_LEAST_SECONDS:g} s are required")
         if abs(start - known.start_time) < 0.01 and abs(end - known.end_time) < 0.01:
             raise ConfigError(
                 f"clip {clip} would not change. {' '.join(notes) or 'Give --before-seconds or --after-seconds'}"

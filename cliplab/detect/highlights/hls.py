@@ -152,7 +152,7 @@ def decrypt(data: bytes, key: bytes, iv: bytes, name: str) -> bytes:
     plain = decryptor.update(data) + decryptor.finalize()
     padding = plain[-1]
     if not 1 <= padding <= 16 or not plain.endswith(bytes([padding]) * padding):
-        raise MediaError(f"{name}: cannot be decrypted: the key does not fit. Check the headers that its host needs.")
+        raise MediaError(f"{name}: cannot be decrypted: the key is wrong. Check the headers that the host requires.")
     return plain[:-padding]
 
 
@@ -184,7 +184,7 @@ class SegmentList:
         """The segments that were not taken yet, and a note where some were gone before they could be."""
         found, segments = list[Segment](), self._playlist.segments
         if self._following is not None and segments and self._counts_anew(segments):
-            self._note("the stream started over: its numbers are those of another playlist")
+            self._note("the stream restarted: its segment numbers begin again")
             self._following = None
         for segment in segments:
             following = self._following
@@ -196,7 +196,7 @@ class SegmentList:
                     self._note(f"{len(gone)} segments were gone before they could be read")
                 if len(gone) < segment.sequence - following:
                     marked = segment.sequence - following - len(gone)
-                    self._note(f"{marked} segments are missing in the stream itself")
+                    self._note(f"{marked} segments are marked as missing in the playlist")
             self._following = segment.sequence + 1
             found.append(segment)
         return found
@@ -228,7 +228,7 @@ def new_segments(
 
     Args:
         segments: The stream.
-        stall_seconds: How long no segment may come before the stream is taken to have ended.
+        stall_seconds: How long no segment may come before the stream is treated as ended.
         is_stopped: Asked between requests.
         on_note: Receives a sentence about a stream that stalls.
     """
@@ -240,7 +240,7 @@ def new_segments(
         if segments.ended or is_stopped():
             return
         if time.monotonic() - last_news > stall_seconds:
-            on_note(f"no segment for {stall_seconds:g} s: the stream is taken to have ended")
+            on_note(f"no segment for {stall_seconds:g} s: the stream is treated as ended")
             return
         segments.wait()
         segments.reload()

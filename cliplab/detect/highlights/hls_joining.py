@@ -90,7 +90,7 @@ class SeparateSound:
                 break
             elif time.monotonic() > limit:
                 if not self._is_late:
-                    self._note("the sound is late or has ended: the picture goes on without it")
+                    self._note("the sound is late or has ended; the video continues without it")
                 self._is_late = True
                 self._segments.reload()
                 break
@@ -180,7 +180,7 @@ class Joiner:
             heard = {one.codec_context.name for one in own if one.type == "audio"}
             if not own or not names <= _PICTURE_IN_TS or not heard <= _SOUND_IN_TS:
                 if sounds:
-                    self._note(f"the sound in a playlist of its own is not heard beside {', '.join(sorted(names))}")
+                    self._note(f"sound of a separate playlist cannot be added to {', '.join(sorted(names))}; left out")
                 return path
             target = path.with_suffix(".ts") if path.suffix != ".ts" else path.with_suffix(".joined.ts")
             _write(container, own, sounds, (begins, end), target, self._note)
@@ -202,7 +202,7 @@ def _write(
         heard = [(one.streams.audio[0], sound.offset) for one, sound in zip(opened, sounds, strict=True)]
         unfit = {one.codec_context.name for one, _ in heard} - _SOUND_IN_TS
         if unfit:
-            note(f"sound in {', '.join(sorted(unfit))} is not heard beside its picture")
+            note(f"sound in {', '.join(sorted(unfit))} cannot be added to its video; left out")
             heard = []
         with (
             atomic_path(target, suffix=".ts") as unproven,

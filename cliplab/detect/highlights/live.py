@@ -72,7 +72,7 @@ def follow_highlights(
         options: Lengths, gaps, edges and HTTP headers; None: the defaults.
         folder: Where the last segments are kept; None: a temporary folder.
         kept_seconds: How much of the stream is kept.
-        stall_seconds: How long no segment may come before the stream is taken to have ended.
+        stall_seconds: How long no segment may come before the stream is treated as ended.
         stage2: A model that drops candidates; None: none.
         ratings: Rating models; None: none.
         check_url: Called with each address before it is asked, those in playlists and redirects too; raises where it
@@ -202,7 +202,7 @@ class _Follower:
         with open_container(path) as container:
             leaps = self._leaps(container, segment)
             if leaps and not segment.discontinuity:
-                self.note("the stream's clock leaps and the playlist does not say so; its time goes on without a gap")
+                self.note("the stream's timestamps jump without a discontinuity tag; its times continue without a gap")
             if leaps or segment.discontinuity:
                 self._origin, self._offset = None, before
             reader = ContainerReader(
@@ -258,7 +258,7 @@ class _Follower:
                 offset, start, end = self.recording.join(start, end, one.peak, joined)
                 self.on_around(ReadyClip(one, joined, offset, (start, end)))
             except MediaError as error:
-                self.note(f"the surroundings of the clip at {one.peak:.1f} s are not kept: {error}")
+                self.note(f"the video around the clip at {one.peak:.1f} s is not kept: {error}")
             finally:
                 joined.unlink(missing_ok=True)
         self.unfinished = later

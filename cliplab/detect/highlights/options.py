@@ -34,9 +34,9 @@ class HighlightOptions:
 
     Attributes:
         clip_seconds: Length of a clip before its edges are snapped, 1 to 300 s.
-        min_gap_seconds: The least time from one peak to the next, in seconds.
+        min_gap_seconds: Minimum time from one peak to the next, in seconds.
         min_score: Candidates with a lower score are left out, 0..1.
-        most: The most candidates, the best ones; None: all.
+        most: Maximum number of candidates, the best ones; None: all.
         before_shares: How much of a clip lies before its peak, by the kind of event; those of ``BEFORE_SHARES`` that
             are not named keep their value.
         snap_seconds: How far an edge may move to a silence or a cut; 0 leaves edges where they are.

@@ -27,7 +27,7 @@ class PromptStage:
     """Scores pictures by prompts, one per second: proposes stretches that fit one, and orders all candidates.
 
     Attributes:
-        prompts: What is looked for.
+        prompts: Texts that describe what to find.
         least: A stretch with a lower score, 0..1, is not proposed.
     """
 
@@ -200,7 +200,7 @@ def add_proposals(candidates: Sequence[Candidate], proposed: Sequence[Candidate]
     Args:
         candidates: Of stage 1.
         proposed: By prompts.
-        gap: The least time from one peak to the next, in seconds.
+        gap: Minimum time from one peak to the next, in seconds.
 
     Returns:
         All of them in the order of time.

@@ -232,7 +232,7 @@ def keep_apart(peaks: list[Peak], gap_seconds: float) -> list[Peak]:
 
     Args:
         peaks: In any order.
-        gap_seconds: The least time between two.
+        gap_seconds: Minimum time between two.
 
     Returns:
         Those that are kept, in the order of time.
@@ -269,7 +269,7 @@ class LiveChoice:
         """Begin without peaks.
 
         Args:
-            gap_seconds: The least time between two that are kept.
+            gap_seconds: Minimum time between two that are kept.
             patience_seconds: How long a peak waits for a better one, at most.
         """
         self._gap, self._patience = gap_seconds, min(gap_seconds, patience_seconds)

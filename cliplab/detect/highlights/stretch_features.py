@@ -43,9 +43,9 @@ class StretchFeatures:
                 cut_clip(self._source, candidate.start - self._offset, candidate.end - self._offset, target)
                 return clip_features(target)
         except MissingExtraError as error:
-            self._note(f"candidates are ordered without features of sound, since {error.package} is not installed")
+            self._note(f"candidates are ordered without sound features, because {error.package} is not installed")
         except AdapterError as error:
-            self._note(f"the candidate at {candidate.peak:.1f} s is ordered by its cues alone: {error}")
+            self._note(f"the candidate at {candidate.peak:.1f} s is ordered by its cues only: {error}")
         return {}
 
     def _note(self, text: str) -> None:

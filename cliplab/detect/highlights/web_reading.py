@@ -181,10 +181,10 @@ class WebReader:
                 raise MediaError(f"{url}: is larger than {most_bytes >> 20} MB, the maximum.")
             if time.monotonic() - begun > HEAD_SECONDS + received / LEAST_BYTES_PER_SECOND:
                 raise MediaError(
-                    f"{url}: comes at less than {LEAST_BYTES_PER_SECOND // 1000} kB per second. Try again."
+                    f"{url}: arrives at less than {LEAST_BYTES_PER_SECOND // 1000} kB per second. Try again."
                 )
             if is_stopped():
-                raise MediaError(f"{url}: was not read to its end, since the following was stopped.")
+                raise MediaError(f"{url}: was not read completely, because following the stream was stopped.")
             yield block
         if expected is not None and received < expected:
             raise http.client.IncompleteRead(b"", expected - received)

@@ -41,7 +41,7 @@ class DeviceOptions:
         name: The device's name: 1 to 64 of A-Z a-z 0-9 . _ -.
         registry: The registry's address.
         models: The folder of models.
-        environment: Which environment's versions it has when it is in no rollout.
+        environment: The environment whose versions it installs outside a rollout.
         only: Only these models; empty for all of the environment.
         token: The device's token; None for none.
         root: The registry's root.json, brought here by another way; None trusts that of the first contact.

@@ -44,7 +44,7 @@ def download(connection: RegistryConnection, info: TargetFile, path: Path) -> No
     except tuf_errors.LengthOrHashMismatchError as error:
         path.unlink(missing_ok=True)
         raise UntrustedError(
-            f"{info.path}: what arrived is not what the registry has signed ({error}); it was removed."
+            f"{info.path}: the downloaded file is not the one that the registry signed ({error}); it was removed."
         ) from error
     except OSError as error:
         raise storage_error(path, error) from error

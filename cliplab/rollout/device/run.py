@@ -37,7 +37,7 @@ def device_run(
     once: bool = False,
     on_round: Callable[[Round], object] | None = None,
 ) -> Round:
-    """Keep the models of this device at the versions that a registry signs, and report how they do.
+    """Keep the models of this device at the versions that a registry signs, and report their figures.
 
     Runs until SIGTERM or Ctrl-C. Loops in other processes predict with ``DeviceModel``.
 
@@ -45,7 +45,7 @@ def device_run(
         name: The device's name.
         registry: The address of ``cliplab registry serve``.
         models: The folder of models; None for ``default_models_folder``.
-        environment: Which environment's versions it has when it is in no rollout.
+        environment: The environment whose versions it installs outside a rollout.
         only: Only these models; empty for all of the environment.
         token_file: Holds the device's token; None reads CLIPLAB_DEVICE_TOKEN, and uses no token without it.
         root: The registry's root.json, brought here by another way; None trusts that of the first contact.

@@ -233,7 +233,7 @@ class TrustedRepository:
         except tuf_errors.DownloadError as error:
             raise download_problem(self._connection.url, error) from error
         except tuf_errors.RepositoryError as error:
-            raise UntrustedError(f"{target}: is not what the registry has signed ({error}).") from error
+            raise UntrustedError(f"{target}: differs from the document that the registry signed ({error}).") from error
         except OSError as error:
             raise storage_error(self._folder, error) from error
         except (ValueError, RecursionError) as error:

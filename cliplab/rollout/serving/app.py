@@ -119,7 +119,7 @@ class Guard:
                 refused = _as_request_error(scope, error)
                 await error_response(refused.status, refused.message, refused.headers)(scope, receive, sending)
             else:
-                _log.warning("an answer broke off: %s %s (%s)", scope["method"], scope["path"], error)
+                _log.warning("a response was cut off: %s %s (%s)", scope["method"], scope["path"], error)
         operation = getattr(scope.get("endpoint"), "__name__", "none")
         self._fleet.metrics.requests.labels(operation, str(status)).inc()
         self._fleet.metrics.request_seconds.labels(operation).observe(time.monotonic() - begun)

@@ -110,7 +110,7 @@ def _make_reel(studio: Studio, body: Mapping[str, Any]) -> Response:
         clips.sort(key=lambda clip: (clip.source_url or "", clip.start_time, clip.id))
     paths = [str(clip_file(studio, clip.id)[0]) for clip in clips]
     if any(job.state == "running" for job in studio.jobs.all("reel")):
-        raise RequestError(409, "a reel is being made. Wait for it, or stop it")
+        raise RequestError(409, "a reel is being made. Wait until it finishes, or stop it")
     _remove_old(studio)
     reel = secrets.token_hex(8)
     arguments = {"clips": paths, "output": str(_reel_path(studio, reel)), "transitions": body["transitions"]}

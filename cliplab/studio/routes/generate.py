@@ -76,7 +76,7 @@ def _analyze(studio: Studio, body: Mapping[str, Any]) -> Response:
     local = not is_address(text)
     source = str(_file(studio, text)) if local else require_public_address(text)
     if any(job.state == "running" for job in studio.jobs.all("detect")):
-        raise RequestError(409, "an analysis is running. Wait for it, or stop it")
+        raise RequestError(409, "an analysis is running. Wait until it finishes, or stop it")
     report = secrets.token_hex(8)
     arguments = {
         "source": source,

@@ -223,7 +223,7 @@ def _model_of(studio: Studio, body: dict[str, Any]) -> str | Path:
 def _start(studio: Studio, kind: str, title: str, work: Any) -> Job:
     busy = next((job for job in studio.jobs.all() if job.kind in _JOBS and job.state == "running"), None)
     if busy is not None:
-        raise RequestError(409, f'"{busy.title}" is running; wait for its end')
+        raise RequestError(409, f'"{busy.title}" is running. Wait until it finishes, or stop it')
     started: Job = studio.jobs.start(kind, title, work)
     return started
 

@@ -54,7 +54,7 @@ class Follower(threading.Thread):
             for seconds, picture in video:
                 self.found.append((seconds, picture().shape))
                 self.came.set()
-                wide += "frames are 160x96 from here on; before, they were 128x96" in self.notes
+                wide += "the frame size changed from 128x96 to 160x96" in self.notes
                 if wide == 10:
                     return
 

@@ -256,7 +256,7 @@ def test_the_next_step_fits_what_went_wrong(number: int, step: str) -> None:
 
 def test_a_pipe_that_nobody_reads_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(StorageError, match="a pipe that nobody reads"):
+    with pytest.raises(StorageError, match="a pipe that no program reads"):
         write_bytes_atomic(tmp_path / "pipe", b"x")
 
 

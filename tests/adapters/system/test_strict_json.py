@@ -29,9 +29,9 @@ def test_json_is_read(text: str | bytes) -> None:
         ("hello", "line 1, column 1: a JSON value is expected"),
         ('{"ad" ["a.mp4"]}', "line 1, column 7: expecting ':' delimiter"),
         ("[" + "9" * 309 + "]", "309 digits"),
-        ('{"a": -1' + "0" * 400 + "}", "larger than numbers can be"),
+        ('{"a": -1' + "0" * 400 + "}", "too large"),
         ("[1e999]", "1e999"),
-        ("[-1E+309]", "larger"),
+        ("[-1E+309]", "too large"),
     ],
 )
 def test_what_is_not_json(text: str | bytes, reason: str) -> None:

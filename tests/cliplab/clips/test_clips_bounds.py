@@ -125,7 +125,7 @@ def test_each_filter_of_a_list_leaves_its_clips(manager: ClipManager) -> None:
     found = clips_list(manager.database.name, limit=2)
     assert (found.total, found.tags[6]) == (6, [])
     for limit in (0, -1, True, 1.5):
-        with pytest.raises(ClipError, match="limit must be a whole number from 1 up"):
+        with pytest.raises(ClipError, match="limit must be a whole number of at least 1"):
             clips_list(manager.database.name, limit=limit)  # type: ignore[arg-type]
 
 
@@ -243,7 +243,7 @@ def test_entries_of_missing_files_go_unless_all_are_missing(manager: ClipManager
 
 @pytest.mark.parametrize("least", [2, 0, True, 3.0])
 def test_training_needs_three_clips_at_least(least: Any, manager: ClipManager, tmp_path: Path) -> None:
-    with pytest.raises(AdapterError, match="min_samples must be a whole number from 3 up"):
+    with pytest.raises(AdapterError, match="min_samples must be a whole number of at least 3"):
         clips_train(manager.database.name, tmp_path / "m.skops", least)
     with pytest.raises(BundleError, match="a pickle can run any"):
         clips_train(manager.database.name, tmp_path / "m.pkl", 3)

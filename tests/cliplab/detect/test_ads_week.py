@@ -105,7 +105,7 @@ def test_breaks_that_were_corrected_in_the_studio_teach_the_channel(
     monkeypatch.setattr("cliplab.detect.recordings.observe", unexpected)
     shown = cli("ads-learn", week, "--breaks", week, "--output", channel, "--store", store, code=0).stdout
     assert "2 breaks of 2 recordings" in shown
-    assert "each recording judged without itself" in shown
+    assert "each recording measured with a profile of the others" in shown
     learned, general = load_break_profile(channel), read_break_profile()
     assert learned.typical_break_seconds < general.typical_break_seconds
     assert learned.typical_programme_seconds < general.typical_programme_seconds

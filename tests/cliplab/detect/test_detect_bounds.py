@@ -93,8 +93,8 @@ CANDIDATES: list[tuple[Any, str]] = [
     ({"source": 7, "candidates": []}, '"source" must name'),
     ({"source": "a.mp4", "candidates": [], "version": 99}, "version 99"),
     ({"source": "a.mp4", "candidates": [], "duration_seconds": -1}, "duration_seconds must be"),
-    ({"source": "a.mp4", "candidates": [], "notes": 5}, "notes must be a list of sentences, got 5"),
-    ({"source": "a.mp4", "candidates": [], "notes": "text"}, "notes must be a list of sentences, got 'text'"),
+    ({"source": "a.mp4", "candidates": [], "notes": 5}, "notes must be a list of strings, got 5"),
+    ({"source": "a.mp4", "candidates": [], "notes": "text"}, "notes must be a list of strings, got 'text'"),
     *(
         ({"source": "a.mp4", "candidates": [{"start": 1, "end": 3}, row]}, f"a.json: .*{said}")
         for row, said in (

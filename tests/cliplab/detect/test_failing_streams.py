@@ -62,7 +62,7 @@ def test_a_stream_that_stops_keeps_what_was_found(segments: Path, then: Any, wor
         )
     assert report.notes[0] == "7 segments were read, 0 were lost"
     assert any(word in note for note in report.notes)
-    assert any("taken to have ended" in note for note in report.notes)
+    assert any("treated as ended" in note for note in report.notes)
     assert report.duration_seconds == pytest.approx(7 * SECONDS, abs=0.3)
     (one,) = report.candidates
     assert one.start <= 15.0 <= one.end

@@ -200,7 +200,7 @@ def test_a_leap_of_a_streams_clock_is_a_joint(tmp_path: Path, server: Any) -> No
     server.files["leap.m3u8"] = "\n".join([*lines, "#EXT-X-ENDLIST"]).encode()
     report = follow_highlights(f"{server.url}/leap.m3u8", stall_seconds=30.0)
     assert report.duration_seconds == pytest.approx(5.9, abs=0.3)
-    assert any("clock leaps" in note for note in report.notes)
+    assert any("timestamps jump" in note for note in report.notes)
 
 
 def test_where_an_address_of_a_video_leads_is_checked_too(tmp_path: Path, server: Any) -> None:

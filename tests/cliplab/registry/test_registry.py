@@ -116,7 +116,7 @@ def test_it_is_alike_on_sqlite_and_postgres(place: str, tmp_path: Path) -> None:
 def test_a_version_that_exists_is_refused_and_nothing_changes(place: str, tmp_path: Path) -> None:
     put(place, tmp_path, "1.0.0")
     before = registry_show(f"{NAME}@1.0.0", registry=place).version
-    with pytest.raises(ConflictError, match=r"base-general-v1.0.0 exists: uploaded by"):
+    with pytest.raises(ConflictError, match=r"base-general-v1.0.0 already exists: uploaded by"):
         put(place, tmp_path, "1.0.0", n_frames=3)
     assert registry_show(f"{NAME}@1.0.0", registry=place).version == before
 
@@ -295,9 +295,9 @@ def test_a_file_that_changed_in_the_registry_is_not_handed_out_or_promoted(tmp_p
     with make_registry(tmp_path / "r", "1.0.0") as registry:
         path = registry.artifact(NAME, "1.0.0")
         path.write_bytes(path.read_bytes()[:-1] + b"x")
-        with pytest.raises(BundleError, match="is not what was uploaded"):
+        with pytest.raises(BundleError, match="differs from the file uploaded"):
             registry_download(NAME, tmp_path / "out.tflite", registry=tmp_path / "r")
-        with pytest.raises(PromotionRefusedError, match="is not what was uploaded"):
+        with pytest.raises(PromotionRefusedError, match="differs from the file uploaded"):
             registry_promote(NAME, "1.0.0", "staging", registry=tmp_path / "r", trust_adapters=TRUSTED)
     assert not (tmp_path / "out.tflite").exists()
 

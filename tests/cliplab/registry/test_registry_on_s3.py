@@ -72,7 +72,7 @@ def test_files_are_on_s3_and_devices_get_them_from_here(bucket: Bucket, tmp_path
     new.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     for path in (tmp_path / "cache").rglob("*.tflite"):
         path.unlink()
-    with pytest.raises(PromotionRefusedError, match="is not what was uploaded"):
+    with pytest.raises(PromotionRefusedError, match="differs from the file uploaded"):
         registry_promote(NAME, "1.1.0", "production", registry=place, trust_adapters=TRUSTED)
     with open_registry(place) as registry:
         current = registry.current(NAME, "production")
