@@ -37,7 +37,7 @@ from adapters.records import Clip, Float32Array, InputSpec, Precision
 _FAMILIES = ("adapters.models.resnet18:ResNet18Adapter", "adapters.models.mobilenet:MobileNetAdapter")
 ConfigSource = str | Path | Mapping[str, Any]
 _HEAVY = ("tensorflow", "tf_keras", "matplotlib", "sklearn")
-# Run by a process of its own: the scores of one clip from each model named, and the heavy modules loaded on the way.
+# Runs in a separate process: prints the scores of one clip from each named model, and the heavy modules imported.
 _PREDICT = f"""
 import json, sys
 from adapters.bundle import render_clip

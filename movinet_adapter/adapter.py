@@ -57,10 +57,10 @@ class MoViNetAdapter(ModelAdapter):
     family = "movinet"
     network_format = 1  # the network and its lowering to two dimensions
     published_names = ("kinetics-600",)
-    quantises_written = False  # which layers compute in 8 bits is the architecture's to say
+    quantises_written = False  # the architecture decides which layers compute in 8 bits
 
     def __init__(self, config: Any, *, explicit: bool = False) -> None:
-        # The variant follows the file, where the config does not name one.
+        # Without "variant" in the config, take it from the weights file.
         if "variant" not in config and (
             found := variant_of_file(str(config.get("weights", "")), config.get("model_mode"))
         ):
@@ -285,7 +285,7 @@ class MoViNetAdapter(ModelAdapter):
         return not self.trained and self.streams and _is_tflite(str(config["weights"])) and precision_is_open
 
     def _require_trained(self) -> None:
-        # A file whose program was made before is whole; reading its weights takes longer than all of a short stream.
+        # A file whose program is cached was verified before; reading its weights takes longer than a short stream.
         if self._may_be_ready and self.config["labels"] is None:
             from movinet_adapter.streaming.published import is_known
 

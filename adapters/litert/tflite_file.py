@@ -189,7 +189,7 @@ def without_description(model_bytes: bytes) -> bytes:
         found = _find_entry(data)
     except DamagedFlatBufferError as error:
         raise BundleError(f"model: is not a complete .tflite ({error}). Convert it again.") from error
-    # An entry that another tool moved when it rewrote the file is not our block: with_description drops it by name.
+    # If another tool rewrote the file, the entry is no longer our block at the end; with_description drops it by name.
     return data[found[2] :] if found and _block_is_whole(data, found[2]) else data
 
 
@@ -267,7 +267,7 @@ def _find_entry(data: bytes) -> tuple[int, int, int] | None:
             )
         start, end = bytes_at(data, content)
         return start, end, _aligned(end + _DIGEST_BYTES, _ALIGN)
-    # Without a description nothing says how long the file is; the weights of one that was cut lie past its end.
+    # A file without a description does not state its length: if it was truncated, weights lie past its end.
     for buffer in items_of(data, field_at(data, root, _BUFFERS)):
         if content := field_at(data, buffer, 0):
             bytes_at(data, content)

@@ -23,9 +23,9 @@ from adapters.media.references import classifier_of
 from adapters.media.single_thread import RecentPackets, decodes_in_parallel
 from adapters.media.stream_choice import encrypted_message, open_stream, prepare_stream
 
-# Packets that are remembered from the beginning of a pass until it is planned: more than any decoder has in work.
+# Packets kept from the start of a pass until it is planned: more than any decoder holds at a time.
 _MOST_OPENING_PACKETS = 64
-# A pass is planned where the moments are at least this many frames apart.
+# A pass is planned if the sampled times are at least this many frames apart.
 _LEAST_FRAMES_APART = 2
 
 
@@ -89,7 +89,7 @@ class Decoder:
         except BaseException:
             self.container.close()
             raise
-        # In damage that goes unnoticed VP8 of several frames at a time gives other pictures on every machine.
+        # With frame threads, undetected damage in VP8 gives pictures that differ between machines: use slices.
         self.stream.thread_type = "SLICE" if self.stream.codec_context.name == "vp8" else "AUTO"
         if self.threads is not None:
             self.stream.codec_context.thread_count = self.threads
@@ -112,7 +112,7 @@ class Decoder:
             self.stream,
             self.damage,
             self.interval,
-            # Of a distant MP4 every block that is read costs, and its timestamps come from one table.
+            # Each block of a remote MP4 costs a request, and its timestamps come from one table: do not read ahead.
             read_ahead=not self._live
             and not (isinstance(source, StoredFile) and has_table(self.container, self.stream)),
             path=Path(str(source)) if local else None,
@@ -121,10 +121,10 @@ class Decoder:
         self.index = ContainerIndex(self.container, self.stream, self._reader, self._tick)
         if not self._live and self.threads != 1 and decodes_in_parallel(self.stream):
             self._recent = RecentPackets(
-                # No method of this object: the circle would keep the decoder's threads until it is collected.
+                # Not a method of this object: the reference cycle would keep the decoder's threads alive.
                 partial(open_stream, source, self.allow_url, self.limits, self.stream.index)
             )
-            # The marks on repaired frames come too late from frame threads: an error is to be one here.
+            # With frame threads, the marks on repaired frames arrive too late: let the decoder raise an error instead.
             context = self.stream.codec_context
             context.options = {**context.options, "err_detect": "explode"}
         self._begin(moved=False)
@@ -133,12 +133,12 @@ class Decoder:
         if moved:
             self._reader.begin()
         self._times = FrameTimes(self._reader, self.damage, self._tick, self.interval)
-        # In the order of presentation, each with its packet where that is known.
+        # In presentation order, each frame with its packet if known.
         self._decoded: deque[tuple[VideoFrame, TimedPacket | None]] = deque()
-        self._ready: deque[DecodedFrame] = deque()  # read already, to be read again
-        self._again: Counter[int | None] = Counter()  # timestamps of frames that come out again after they were done
+        self._ready: deque[DecodedFrame] = deque()  # frames to return again before decoding continues
+        self._again: Counter[int | None] = Counter()  # timestamps of finished frames that are decoded again
         self._ended = False
-        self._floor: float | None = None  # after a jump: frames before this lean on frames that were not decoded
+        self._floor: float | None = None  # after a seek: frames before this refer to frames that were not decoded
         if self._recent is not None:
             self._recent.end()
             self._recent.clear()
@@ -260,13 +260,13 @@ class Decoder:
         try:
             frames = packet.decode()
         except (av.FFmpegError, OSError) as error:
-            if isinstance(error, MemoryError):  # of the machine or of a limit, no fault of this packet
+            if isinstance(error, MemoryError):  # too little memory is not a fault of this packet
                 raise
             if isinstance(error, av.EOFError) or self._decode_again(at_end=not packet.size):
-                return  # the latter also where the pass begins again without a plan
+                return  # _decode_again is also true if the pass restarts without a plan
             self._times.fail(timed, ffmpeg_reason(error))
             return
-        # At the end PyAV keeps an error for itself, and with it the frames that come after.
+        # At the end, PyAV swallows an error together with the frames after it.
         lost_at_end = not packet.size and self._times.waiting_count > len(self._decoded) + len(frames)
         damaged = lost_at_end or any(frame.is_corrupt for frame in frames)
         if damaged and self._decode_again(at_end=not packet.size):
@@ -368,7 +368,7 @@ class Decoder:
         """
         for back in (0.0, 1.0, 4.0, 16.0):
             target = int((seconds - back) / self._tick)
-            self._times.settle(None)  # failures up to here are not forgotten
+            self._times.settle(None)  # record the failures so far before seeking
             try:
                 self.container.seek(target, stream=self.stream)
             except (av.FFmpegError, OSError):

@@ -19,8 +19,8 @@ import numpy.typing as npt
 
 Table: TypeAlias = npt.NDArray[np.int64]  # [rows, columns]
 
-# Samples that any file may declare, plus one for each of these bytes. The smallest recordings, still screens in H.264,
-# take some 30 bytes per sample with their tables.
+# A file may declare _FREE_SAMPLES samples, plus one per _BYTES_PER_SAMPLE bytes of its size. The smallest recordings
+# (still screens in H.264) take about 30 bytes per sample, tables included.
 _FREE_SAMPLES = 500_000
 _BYTES_PER_SAMPLE = 16
 _MOST_TRACKS = 1000  # FFmpeg's own limit
@@ -32,16 +32,15 @@ _CONTAINERS = {
     b"moov", b"trak", b"mdia", b"minf", b"stbl", b"dinf", b"edts", b"moof", b"traf", b"mvex", b"udta", b"tref",
     b"sinf", b"schi", b"wave", b"ilst", b"iprp", b"ipco",
 }  # fmt: skip
-# Of groups of samples, items (ISO/IEC 14496-12, 8.9.3, 8.11.6, 8.11.3) and names of metadata (QuickTime), whose number
-# FFmpeg makes room for before it looks whether they are there: the fewest bytes that each takes.
+# Minimum bytes per entry of sample groups, items (ISO/IEC 14496-12, 8.9.3, 8.11.6, 8.11.3) and metadata names
+# (QuickTime): FFmpeg allocates memory for the declared number before it checks that the entries exist.
 _LEAST_ITEM_BYTES = {b"sgpd": 1, b"iinf": 8, b"iloc": 4, b"keys": 8}
 _MOST_EDITS = 100_000
-_LAST_DELAYS = (
-    17  # runs of samples, of which each may have a delay of its own: no frame is decoded longer before it is shown
-)
-_MOST_ENTRY_BYTES = 1 << 20  # of what describes the samples of a track, which takes some hundred
+# Each of the last samples may have a delay of its own: no frame is decoded longer before it is shown.
+_LAST_DELAYS = 17
+_MOST_ENTRY_BYTES = 1 << 20  # read at most of a sample description (stsd), which usually has a few hundred bytes
 _TABLE_NAMES = re.compile(rb"stts|ctts|stsc|stco|co64|stss|stps|stsz|stz2|elst|trun|sgpd|iinf|iloc|keys")
-# What all tables together may declare, in files: each is read once, and damage may make one of them end in the next.
+# All tables together may declare this multiple of the file's size: damage can make one table overlap the next.
 _MOST_TABLE_SHARE, _FREE_TABLE_BYTES = 3, 1 << 20
 _ENTRY_BYTES = {b"stts": 8, b"ctts": 8, b"stsc": 12, b"stco": 4, b"co64": 8, b"stss": 4, b"stps": 4}
 _ENCRYPTED = (b"encv", b"drmi")  # sample entries of protected video: ISO/IEC 14496-12 and FairPlay
@@ -101,7 +100,7 @@ class Track:
         """
         entries = self.samples
         if self.one_tick_each and self.handler == b"soun" and self.chunk_samples is not None:
-            # FFmpeg reads uncompressed sound by up to 1024 samples of a chunk.
+            # FFmpeg reads uncompressed sound in pieces of up to 1024 samples of a chunk.
             rows = self.chunk_samples[: self.chunks]
             spans = np.diff(np.minimum(np.append(rows[:, 0], self.chunks + 1), self.chunks + 1)).clip(0)
             return int((spans * (rows[:, 1] // 1024 + 1)).sum())
@@ -268,13 +267,15 @@ class _Walk:
     def _read_cmov(self, start: int, end: int) -> None:
         """The whole header, compressed (QuickTime File Format, "Compressed movie resources")."""
         for kind, first, last in _boxes(self.file, start, end):
-            if kind != b"cmvd" or isinstance(self.file, io.BytesIO):  # one within another is read by nobody
+            if kind != b"cmvd" or isinstance(
+                self.file, io.BytesIO
+            ):  # no program reads a compressed header inside another one
                 continue
             unpacker = zlib.decompressobj()
             try:
                 data = unpacker.decompress(self._bytes(first + 4, last - first - 4), _MOST_UNPACKED_HEADER)
             except zlib.error:
-                return  # FFmpeg says the same
+                return  # FFmpeg reports the damaged header itself
             if unpacker.unconsumed_tail:
                 raise DeclaredTooMuch(f"its compressed header is larger than {_MOST_UNPACKED_HEADER} bytes")
             self._most_table_bytes += _MOST_TABLE_SHARE * len(data)
@@ -303,7 +304,7 @@ class _Walk:
             if at >= 4:
                 break
         for inner, first, last in _boxes(self.file, start + at - 4, end) if at >= 4 else ():
-            if inner != b"hdlr":  # which is not that of a track
+            if inner != b"hdlr":  # here it describes metadata, not a track
                 self.visit(inner, first, last, depth + 1)
 
     def _read_sgpd(self, start: int, end: int) -> None:
@@ -323,7 +324,7 @@ class _Walk:
         self._require_bytes(self._number(at, width), _LEAST_ITEM_BYTES[kind], start, kind)
 
     def _read_hdlr(self, start: int, end: int) -> None:
-        # A second one, of QuickTime, is within minf and says how the data are reached.
+        # QuickTime has a second hdlr, in minf, for the data handler: keep the first.
         self._track.handler = self._track.handler or self._bytes(start + 8, 4)
 
     def _read_dref(self, start: int, end: int) -> None:
@@ -333,7 +334,7 @@ class _Walk:
     def _read_stsd(self, start: int, end: int) -> None:
         kind = next((kind for kind, _, _ in _boxes(self.file, start + 8, end)), b"")
         self._track.encrypted = kind in _ENCRYPTED
-        # FFmpeg reads boxes of any kind behind what an entry begins with, which has as many bytes as its kind needs.
+        # FFmpeg reads any boxes after the fixed part of an entry, whose length depends on its kind: search for tables.
         data = self._bytes(start, min(end - start, _MOST_ENTRY_BYTES))
         for found in _TABLE_NAMES.finditer(data):
             self.visit(found[0], start + found.end(), end, _MOST_NESTED)
@@ -367,7 +368,9 @@ class _Walk:
 
     def _read_stts(self, start: int, end: int) -> None:
         self._track.one_tick_each = self._entries(start) == 1 and self._number(start + 12) == 1
-        if self._entries(start) and self._number(start + 12) == 0:  # then only is all of it read
+        if (
+            self._entries(start) and self._number(start + 12) == 0
+        ):  # read the whole table only if its first duration is 0
             rows = self._table(start, 2)
             self._track.no_tick_each = rows[:, 0].sum() > 1 and not rows[:, 1].any()
 
@@ -386,7 +389,7 @@ class _Walk:
         data, width = self._bytes(start + 8, entries * size), 8 if long else 4
         self._track.has_edits = self._track.has_edits or entries > 0
         for at in range(0, len(data), size):
-            if data[at + width : at + 2 * width] != b"\xff" * width:  # else nothing is shown
+            if data[at + width : at + 2 * width] != b"\xff" * width:  # a media time of -1 is an empty edit
                 self._track.edits.append(int.from_bytes(data[at : at + width]))
                 self._track.edit_starts.append(int.from_bytes(data[at + width : at + 2 * width]))
 

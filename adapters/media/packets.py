@@ -25,9 +25,9 @@ from adapters.media.opening import ffmpeg_reason
 from adapters.media.transport_codecs import other_video_follows
 from adapters.media.untimed_packets import UntimedPackets
 
-# A demuxer that fails this often in a row is taken to be at its end.
+# A demuxer that fails more often than this is treated as ended.
 _MAX_READ_ERRORS = 16
-# Packets that are read ahead, to tell a damaged timestamp from another clock.
+# Packets read ahead to distinguish a damaged timestamp from a new clock.
 _READ_AHEAD = 8
 # FFmpeg's demuxers of raw streams, which store no timestamps, use this time base.
 _RAW_TIME_BASE = Fraction(1, 1_200_000)
@@ -36,13 +36,13 @@ ASSUMED_RATE = Fraction(25)  # of a stream that stores no times and declares no 
 _FASTEST_GUESS = 1000
 _ABOVE_BASE = Fraction(3, 2)
 SLOWEST_FRAME_SECONDS = 60
-# In a transport stream no frame for so long is a loss, not a still picture.
+# A gap longer than this in a transport stream is lost frames, not a still picture.
 _HOLE_SECONDS = 0.5
-# Packets without a timestamp of presentation get numbers from here down.
+# Packets without a presentation timestamp are numbered downwards from here.
 NO_STAMP = -(1 << 60)
 # A key frame is shown at most this long after those that were decoded before it.
 _KEY_GUESS_SECONDS = 1.0
-# What a transport stream may have after its last picture without a word: of its size, and in bytes.
+# A transport stream may have this much data after its last picture without a note: share of its size, and bytes.
 _REST_SHARE, _REST_BYTES = 0.1, 65_536
 
 
@@ -380,10 +380,10 @@ class PacketReader:
                         self._note_rest()
                     return packet
             except (StopIteration, IndexError):
-                # IndexError: PyAV at the end of a transport stream in which streams begin, or damage looks so.
+                # IndexError: raised by PyAV at the end of a transport stream with streams that begin late, or damage.
                 self._note_rest()
                 self._packets = None
-            except av.ExitError:  # only where PyAV was given a timeout: a URL that sends nothing any more
+            except av.ExitError:  # raised only with a timeout: the URL stopped sending
                 self._damage.note("no data arrived for a long time, so the source is treated as ended")
                 self._packets = None
             except (av.FFmpegError, OSError) as error:

@@ -33,12 +33,12 @@ from adapters.media.video import probe
 from adapters.media.video_pass import wants_around
 from adapters.system import atomic_path, storage_error
 
-# What encodes again what was coded with the key. Of other codecs every frame is encoded, as H.264.
+# Encoder by the source's codec. With any other codec, every frame is encoded again, as H.264.
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "mpeg2video": "mpeg2video"}
 _ANNEX_B = {"h264": "h264_mp4toannexb", "hevc": "hevc_mp4toannexb"}
 _QUALITY = {"libx264": {"crf": "18", "preset": "veryfast"}, "libx265": {"crf": "20", "preset": "veryfast"}}
 _NEVER = -(1 << 60)
-_BITS_PER_PIXEL = 0.25  # of codecs that have no constant quality
+_BITS_PER_PIXEL = 0.25  # for encoders without a constant-quality mode
 
 
 @dataclass(frozen=True)
@@ -167,10 +167,10 @@ class _Joiner:
             copies = any(piece.copied for piece in self.pieces)
             codec = self.info.codec if copies else "h264"
             out = self._video_out(output, stream, codec, copies)
-            # A transport stream has its parameters with its frames already.
+            # In a transport stream, the codec parameters are already stored with the frames.
             packed = bytes(stream.codec_context.extradata or b"")[:1] == b"\x01"
             annex = _ANNEX_B.get(codec) if copies and encodes and packed else None
-            # Parameters of two encoders in one stream: each key frame carries its own.
+            # Copied and encoded frames have different parameters in one stream: store them with each key frame.
             joined = None if annex is None else BitStreamFilterContext(annex, stream, out)
             flows = [self._pictures(picture, stream, out, joined, codec)]
             for number, sound in enumerate(picture.streams.audio):
@@ -244,7 +244,7 @@ class _Joiner:
         """The packets of a piece, encoded by itself without frames out of order."""
         name, tick = _ENCODERS.get(codec, "libx264"), stream.time_base
         encoder: Any = None
-        due = deque[int]()  # frames come out in their order, and some encoders know a few rates only
+        due = deque[int]()  # times by order of frames, since some encoders support only a few frame rates
         for seconds, frame in frames:
             if encoder is None:
                 encoder = _encoder(name, frame, tick, self.info)

@@ -141,7 +141,7 @@ class Video:
         self._passes: list[Decoder] = []
         self._closed = False
         with SourceErrors(source):
-            # The first pass continues with what has read the first frame.
+            # The first pass reuses this decoder, which has read the first frame.
             self._primed: Decoder | None = self._open_first(video_stream)
 
     def _open_first(self, video_stream: int | None) -> Decoder:
@@ -337,11 +337,11 @@ class Video:
         origin, last = self.info.start_seconds, end + EPSILON_SECONDS
         with self._pass((2, 2)) as one:
             packets = packet_times(one.decoder, origin + start, origin + end, self._check_stop)
-            # A frame that is a little late, as its container rounds, is taken for one of this moment by the cursor.
+            # Start a little early: the cursor also accepts a frame that rounding in the container made slightly late.
             early = origin + max(start - 4 * one.decoder.slack, 0.0)
             listed = _shown_from(one.cursor, early) if packets is None else packets
             since_first: Iterator[float] = (max(seconds - origin, 0.0) for seconds in listed)
-            if packets is None:  # they come in the order of presentation
+            if packets is None:  # the cursor yields frames in presentation order
                 since_first = itertools.takewhile(lambda seconds: seconds <= last, since_first)
             return np.array(sorted({seconds for seconds in since_first if seconds <= last} or {0.0}))
 

@@ -116,7 +116,7 @@ class NetworkAdapter(BaseModelAdapter):
 
     def require_weights(self) -> None:
         weights = str(self.config["weights"])
-        # A file that is there is read once the labels are known: without a classifier it is for training alone.
+        # An existing file is read later, when the labels are known: without a classifier it only serves training.
         if not self.trained and weights != "random" and not os.path.exists(os.path.expanduser(weights)):
             self.pretrained()
 

@@ -22,15 +22,15 @@ from cliplab.detect.break_profile import BreakProfile
 _MAX_ADVERT_SECONDS = 65.0
 _MEAN_ADVERT_SECONDS = 20.0
 _FREE_ADVERT = (20.0, 0.6)  # median and spread of an advert of no nominal length
-# Log-odds of a break whose adverts cannot be told apart, against one of known adverts: of the first minute, and of each
-# further one. Without the second, a row of adverts, programme and adverts is no worse than one long break.
+# Log-odds of a break without separable adverts against one of separate adverts: for the first minute, and for each
+# further one. Without the second value, adverts, programme and adverts in a row would score like one long break.
 _FREE_BREAK, _FREE_MINUTE = -1.0, -1.0
 _STARTS_IN_BREAK = 0.15  # share of recordings that begin within a break, as of the seconds of television
 # Share of the evidence's log-odds that probabilities count. Scores of a frame model on composed evenings correlate by
 # 0.55 from one second to the next and 0.25 over two: 2.6 seconds are worth one. Their weight has a part of it already.
 _SURENESS = 0.9
 _NEVER = -1e9
-_ROWS = 256  # of the lattice that are worked on together
+_ROWS = 256  # rows of the lattice that are computed together
 _HOPELESS = -12.0  # log score of a break below which it cannot be one; programme about it costs 7 more
 # The log of the normal distribution's upper tail, which numpy does not have.
 _DEVIATIONS = np.linspace(-6, 6, 241)

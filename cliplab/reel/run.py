@@ -33,9 +33,9 @@ from cliplab.reel.render import render
 from cliplab.reel.sound import require_sound
 from cliplab.reel.sources import SkippedSource, SourceClip, inspect_source, require_whole
 
-# What is done at present, how much of it, and of how much.
+# Receives the name of the present stage, the amount done, and the total.
 OnReelProgress = Callable[[str, float, float], None]
-# Sources that are looked at together. More of them would be for nothing where the reel is full before them.
+# Sources inspected at the same time. Inspecting more is wasted work if the reel is full before they are needed.
 _MOST_TOGETHER = 8
 
 
@@ -227,7 +227,7 @@ def reel_of(
                     timeline, reel_format, target, audio, lambda done, total: report_progress("rendering", done, total)
                 )
             except SourceFailed as failure:
-                # Only known now: once more, with the next best in its place.
+                # Rendering revealed the damage: render again with the next best clip instead.
                 candidates.mark_failed(failure)
                 continue
             if list_path is not None:
@@ -276,14 +276,14 @@ class _Candidates:
     def mark_failed(self, failure: SourceFailed) -> None:
         """Skip a source whose rendering failed. As each such failure costs a rendering, others are decoded first."""
         bad = failure.clip
-        for number, found in list(self._known.items()):  # sources are looked at in other threads
+        for number, found in list(self._known.items()):  # copy: other threads add sources
             # A clip may have been shortened since it was inspected.
             if isinstance(found, SourceClip) and found.path == bad.path and found.start <= bad.start < found.end:
                 self._known[number] = SkippedSource(bad.path, failure.reason, True)
         self._whole = self._whole or set()
 
     def _inspect(self, number: int) -> None:
-        # Kept at once: a source that was looked at ahead for nothing is not looked at again by the next attempt.
+        # Store the result immediately, so that the next attempt does not inspect the source again.
         row = self._rows[number]
         path = str(row["path"])
         try:
@@ -341,7 +341,7 @@ def _check_output(target: Path, scan: dict[str, Any], audio: str, replace: bool)
     if target.is_dir():
         raise ConfigError(f"{target}: is a folder. Give a file in it")
     require_new(target, replace)
-    # A reel goes through what it is made of while it is written, and --force must not cost anybody's footage.
+    # The sources are read while the reel is written, and --force must never overwrite the user's footage.
     if target.exists():
         used = next((path for path in _sources(scan, audio) if _is_same(target, path)), None)
         if used is not None:

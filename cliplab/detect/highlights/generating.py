@@ -209,7 +209,7 @@ class _StreamSink:
     done: list[GeneratedClip] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        # A stream has no content to be known by, and its seconds restart with each following.
+        # A stream has no digest to name its clips by, and its seconds restart each time it is followed: use the time.
         self.mark = f"{time.time_ns() // 1_000_000_000:08x}"
 
     def take(self, ready: ReadyClip) -> None:

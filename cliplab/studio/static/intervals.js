@@ -358,14 +358,14 @@ keys.register([
   { keys: ["Delete", "Backspace"], does: "remove the selected interval", run: removeSelected },
   { keys: ["z"], does: "undo", run: takeBack },
   { keys: ["Shift+z"], does: "redo", run: doAgain },
-  { keys: ["Shift+l"], does: "loop the interval, on and off", run: toggleLoop },
+  { keys: ["Shift+l"], does: "turn looping of the interval on or off", run: toggleLoop },
   { keys: ["-"], does: "slower", run: () => faster(-1) },
   { keys: ["=", "+"], does: "faster", run: () => faster(1) },
   { keys: ["Shift+ArrowUp"], does: "zoom in", run: () => timeline.zoom(2) },
   { keys: ["Shift+ArrowDown"], does: "zoom out", run: () => timeline.zoom(0.5) },
   { keys: ["u"], does: "next unlabelled item", run: () => toItem("unlabelled") },
   { keys: ["x"], does: "next uncertain item", run: () => toItem("uncertain") },
-  { keys: ["Escape"], does: "drop what is being painted, and the in and out points", run: dropAll },
+  { keys: ["Escape"], does: "cancel painting, and clear the in and out points", run: dropAll },
 ]);
 
 function dropAll() {

@@ -357,8 +357,8 @@ async function selectAlike() {
 const ten = (step) => (event) => move(event.shiftKey && !state.gridOn ? 10 * step : step, event);
 const rowOf = (step) => (event) => move(step * (state.gridOn ? grid.columns : 1), event);
 keys.register([
-  { keys: ["ArrowRight", "Shift+ArrowRight"], does: "next; with Shift 10 on, in the grid select", run: ten(1) },
-  { keys: ["ArrowLeft", "Shift+ArrowLeft"], does: "previous; with Shift 10 back, in the grid select", run: ten(-1) },
+  { keys: ["ArrowRight", "Shift+ArrowRight"], does: "next; with Shift 10 forward, or select in the grid", run: ten(1) },
+  { keys: ["ArrowLeft", "Shift+ArrowLeft"], does: "previous; with Shift 10 back, or select in the grid", run: ten(-1) },
   { keys: ["ArrowDown", "Shift+ArrowDown"], does: "next row", run: rowOf(1) },
   { keys: ["ArrowUp", "Shift+ArrowUp"], does: "previous row", run: rowOf(-1) },
   { keys: ["Home"], does: "first", run: () => go(0) },

@@ -241,7 +241,7 @@ def test_the_gallery_filters_pages_and_gives_files(served: tuple[TestClient, Any
     tagged = client.get("/browse", params={"tag": "<b>goal</b>"}).text
     assert tagged.count('card">') == 1
     assert "<b>goal" not in tagged
-    assert "No clip fits" in client.get("/browse", params={"rating": "unrated", "tag": "none"}).text
+    assert "No clip matches" in client.get("/browse", params={"rating": "unrated", "tag": "none"}).text
     answer = client.get("/browse/clips/1/download")
     assert "attachment" in answer.headers["content-disposition"]
     assert answer.content == (folder / "output_clips" / "0.mp4").read_bytes()
