@@ -63,7 +63,7 @@ class BaseModelAdapter(ABC):
 
     Attributes:
         schema_path: The JSON Schema of the adapter's own keys, a file beside its module.
-        scores_items: Whether the head scores each item of a clip by itself, so that a linear head shows what it gives.
+        scores_items: Whether the head scores each item of a clip separately, so that a linear head measures it.
         config: The complete config, checked and with every default filled in; ``load`` replaces it.
         given: The config as the caller wrote it.
         explicit: Whether the caller meant every key of ``given``; see ``__init__``.

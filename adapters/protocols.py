@@ -1,4 +1,4 @@
-"""What a model hands out or is given, whoever made it: its program, a model on disk, an open stream."""
+"""Protocols around a model: its LiteRT program, a model on disk, an open stream."""
 
 from __future__ import annotations
 

@@ -83,9 +83,9 @@ class InputSpec:
         crop_fraction: With ``crop``, the share of the shorter side that is kept, above 0 and at most 1: frames are
             scaled to the model's input divided by it, and the middle is cut out (torchvision's "resize 256, crop 224"
             is 0.875).
-        sampling_tolerance_seconds: Where moments are at least 0.5 s apart: maximum time, 0 or more, between a moment
-            and the reference frame that is taken for it where another is shown; never more than half the time between
-            two moments. 0: the frame that is shown.
+        sampling_tolerance_seconds: If moments are at least 0.5 s apart: maximum distance in seconds, >= 0, between
+            a moment and a nearby reference frame used in place of the exact frame; never more than half the time
+            between two moments. 0: always the exact frame.
         parts: The specs of several models that share one decoding: the moments of all of them are taken, and n_frames
             is their number.
     """

@@ -116,7 +116,7 @@ def dataset_problems(dataset: Dataset, labels: Sequence[str] | None = None, task
 
 
 def classes_without_clips(dataset: Dataset) -> list[str]:
-    """A sentence for each split with clips that has none of some classes, so that no measure of it is of those.
+    """A sentence for each split that has clips but none of some classes: its figures say nothing about those.
 
     Args:
         dataset: The clips, with the classes of the model as its labels.

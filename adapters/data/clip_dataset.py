@@ -1,4 +1,4 @@
-"""Labelled clips as arrays for anyone's network: a map-style dataset as PyTorch takes it, and a tf.data.Dataset.
+"""Labelled clips as arrays for any network: a map-style dataset as PyTorch takes it, and a tf.data.Dataset.
 
 Clips are decoded, sampled and preprocessed by the functions that training and prediction use, so that a network trained
 on these arrays sees what the project's own models see.

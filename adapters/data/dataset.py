@@ -96,7 +96,7 @@ def _writer(format: str) -> Callable[..., Path]:
 
 
 def check_held(dataset: Dataset, format: str) -> None:
-    """Refuse a format that is not written, and a clip that it cannot represent: its range, or its number of labels.
+    """Refuse a format that is read only, and a clip whose range or number of labels it cannot represent.
 
     Args:
         dataset: The clips.
@@ -122,7 +122,7 @@ def check_held(dataset: Dataset, format: str) -> None:
 
 
 def lost_in_export(dataset: Dataset, format: str) -> list[str]:
-    """What a format does not hold of these clips though it can say each of them, in sentences.
+    """Sentences about what these clips lose in a format, although it can represent each of them.
 
     Args:
         dataset: The clips.

@@ -1,4 +1,4 @@
-"""How good breaks of a recording are: found or not, how exact, and what a viewer loses and still sees."""
+"""Measures of ad breaks: found or missed, accuracy of edges, programme lost and ads still seen."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _UNDEFINED = (float("nan"), float("nan"))
 
 @dataclass(frozen=True)
 class RecordingBreaks:
-    """One recording's breaks, as found and as they are.
+    """The found and the true breaks of one recording.
 
     Attributes:
         predicted: (start, end) in seconds of each break that was found; they may touch or overlap.
-        truth: (start, end) in seconds of each break that there is.
+        truth: (start, end) in seconds of each true break.
         duration_seconds: The length of the recording, above 0.
-        ignored: (start, end) in seconds of stretches of which nobody knows the truth; they count neither way.
+        ignored: (start, end) in seconds of parts without known truth; they are not counted.
         group: Recordings of one group belong together in the intervals; empty for one of its own.
     """
 

@@ -1,4 +1,4 @@
-"""How sure a figure is: 95% intervals that count groups, not clips."""
+"""95% confidence intervals of figures, which resample whole groups instead of clips."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def resampled_interval(figure: float, drawn: FloatArray, groups: int, clips: flo
 def percentile_interval(drawn: FloatArray, groups: int) -> Interval | None:
     """The 95% interval of a figure that is not a share, such as seconds: the expanded percentile interval alone.
 
-    Where no resample differs from another, as of zeros, both ends are that value: resampling does not know more.
+    Where no resample differs from another, as of zeros, both ends are that value.
 
     Args:
         drawn: float64 [R], its values on resampled groups; NaN where one is undefined.

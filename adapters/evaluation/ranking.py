@@ -82,7 +82,7 @@ def log_loss(scores: npt.NDArray[Any], truth: BoolArray) -> float:
     """The mean of minus the logarithm of the right class's score, in nats.
 
     Args:
-        scores: float [N, C] in 0..1; clipped to what 32 bits can say.
+        scores: float [N, C] in 0..1; clipped at float32's epsilon.
         truth: bool [N, C], one true in each row.
     """
     least = np.finfo(np.float32).eps
@@ -91,7 +91,7 @@ def log_loss(scores: npt.NDArray[Any], truth: BoolArray) -> float:
 
 
 def confusion_matrix(truth: CountArray, decided: CountArray, classes: int) -> CountArray:
-    """How many clips of each class were given each class, int64 [C, C]: rows are the truth.
+    """Number of clips by true and decided class, int64 [C, C]: rows are the truth.
 
     Args:
         truth: int64 [N], from 0.

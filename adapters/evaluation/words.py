@@ -1,4 +1,4 @@
-"""What figures do and do not show, in sentences."""
+"""Sentences about what the figures of an evaluation show and do not show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A name, path or config to an adapter that is ready to use. Every host and command starts here."""
+"""Open a name, path or config as an adapter that is ready to use. Every host and command starts here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Videos to predictions: windows, batches over files, errors set aside. Every host and command calls this.
+"""Videos to predictions: windows, batches across files, errors per file. Every host and command calls this.
 
 Decoding runs ahead in threads while the model runs (``pipeline``); at most a few batches of clips wait in memory,
 however long the videos are. Sources are asked for one after another as they are needed, so that they may be downloads

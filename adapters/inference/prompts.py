@@ -1,4 +1,4 @@
-"""Prompts as a model: what is looked for in words, and the folder of an image and a text network that compare them.
+"""Prompts as a model: text that describes what to find, and a folder with an image and a text network to compare.
 
 The folder holds ``image.onnx`` or ``image.tflite``, ``text.onnx`` or ``text.tflite``, ``tokenizer.json`` or
 ``vocab.json`` with ``merges.txt``, and where it is there ``preprocessor_config.json``. Nothing is downloaded.

@@ -1,4 +1,4 @@
-"""Whether each operator of a .tflite reads what was computed before it: otherwise it reads memory that nobody wrote."""
+"""Check that each operator of a .tflite reads only computed tensors: otherwise it reads uninitialised memory."""
 
 from __future__ import annotations
 

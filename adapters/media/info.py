@@ -112,10 +112,10 @@ def describe_video(source: Source, decoder: Decoder, first: DecodedFrame, orient
 
 
 def note_chosen_stream(decoder: Decoder) -> None:
-    """Add a warning where the main stream is not the first, so that nobody takes it for another.
+    """Add a warning if the main stream is not the first one in the file.
 
     Args:
-        decoder: The open stream, which nobody chose by its index.
+        decoder: The open stream; it was not chosen by its index.
     """
     first, chosen = video_streams(decoder.container)[0], decoder.stream
     if first.index != chosen.index:
@@ -125,7 +125,7 @@ def note_chosen_stream(decoder: Decoder) -> None:
 
 
 def note_transparency(decoder: Decoder) -> None:
-    """Add a warning where the transparency of VP8 and VP9 lies beside the frames, which FFmpeg's decoders pass over.
+    """Add a warning if VP8 or VP9 frames have separately stored transparency, which FFmpeg's decoders ignore.
 
     Args:
         decoder: The open stream.

@@ -74,7 +74,7 @@ class LiveVideo:
 
     Attributes:
         source: As given.
-        first_seconds: Source time of the first frame; None before it came.
+        first_seconds: Source time of the first frame; None until it arrives.
     """
 
     def __init__(
@@ -270,7 +270,7 @@ class GrowingFile:
         weakref.finalize(self, self._file.close)  # FFmpeg's container does not close what it reads from
 
     def read(self, count: int = -1) -> bytes:
-        """What is there of the next ``count`` bytes, at least one; none at the end."""
+        """The next bytes, at least 1 and at most ``count``; empty at the end."""
         waited = time.monotonic()
         while not (data := self._file.read(count)):
             if self._closed.is_set() or time.monotonic() - waited >= self._patience:

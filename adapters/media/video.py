@@ -395,9 +395,9 @@ class Video:
 
     @property
     def damaged_stretches(self) -> tuple[tuple[float, float], ...]:
-        """(start, end) in seconds since the first frame of what did not decode or is missing, as far as it was read.
+        """(start, end) in seconds since the first frame of what is damaged or missing, as far as the video was read.
 
-        A frame that failed is a moment, which begins and ends at once.
+        For a single frame that failed, start equals end.
         """
         known = {(s, s) for s in (*self._damage.failures, *self._damage.gaps) if s is not None} | self._damage.holes
         start = self.info.start_seconds

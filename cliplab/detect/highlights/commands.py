@@ -62,7 +62,7 @@ def detect_all(
             ``DETECTION_USE_ML_STAGE2`` is true.
         stage2_label: Which of its labels means a highlight; None: its positive label.
         stage2_min: Candidates that it scores lower are dropped, 0..1.
-        prompt: What is looked for in words, such as "sunset; dive; fast turn": scores all candidates, and proposes
+        prompt: A description of what to find, such as "sunset; dive; fast turn": scores all candidates, and proposes
             stretches that stage 1 did not see; None: nothing.
         prompt_model: With prompt: a folder with an image and a text network; see docs/prompts.md.
         neutral_prompt: With prompt: what else pictures may show; None: the usual ones.

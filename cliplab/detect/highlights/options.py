@@ -30,7 +30,7 @@ _HEIGHT = re.compile(r"[1-9]\d{1,3}p?")
 
 @dataclass(frozen=True)
 class HighlightOptions:
-    """What is looked for.
+    """What to find, and how clips are cut around it.
 
     Attributes:
         clip_seconds: Length of a clip before its edges are snapped, 1 to 300 s.

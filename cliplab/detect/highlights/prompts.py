@@ -1,4 +1,4 @@
-"""What is looked for in words: prompts score the moments of a source, propose candidates and order them."""
+"""Prompts describe what to find: they score the moments of a source, propose candidates and order them."""
 
 from __future__ import annotations
 
