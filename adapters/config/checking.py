@@ -78,7 +78,7 @@ class ConfigProblem:
 
 
 def config_problems(config: Mapping[str, Any]) -> list[ConfigProblem]:
-    """Everything that ``check_config`` would refuse, each with its place, for forms.
+    """Every problem that ``check_config`` would report, each with its place, for forms.
 
     Problems between keys are looked for where each key alone is right.
 

@@ -1,4 +1,4 @@
-"""A model that leaves the machine that made it names files by their names, and not by where they lay."""
+"""Configs of saved models without local paths: a file of weights is named without its folder."""
 
 from __future__ import annotations
 

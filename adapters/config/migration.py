@@ -1,4 +1,4 @@
-"""Configs of older versions brought to the present one: small pure functions, one per version."""
+"""Migrate configs of older versions to the present one: small pure functions, one per version."""
 
 from __future__ import annotations
 

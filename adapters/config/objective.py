@@ -1,4 +1,4 @@
-"""What a threshold is chosen for: ``optimize`` of a config."""
+"""The measure that thresholds are chosen by: ``optimize`` of a config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configurations of Dataloop's earlier MoViNet app, brought to ours: what each key was, and what it is taken for.
+"""Convert configurations of Dataloop's earlier MoViNet app: each old key and the key that replaces it.
 
 That app (dataloop-ai-apps/tensorflow-models, adapters/movinet) has one model and names no adapter. It keeps a trained
 model's weights under ``weights_filename``, and reads the training's frames and size as ``num_frames`` and
@@ -36,7 +36,7 @@ def is_old_dataloop(config: Mapping[str, Any]) -> bool:
 
 
 def from_old_dataloop(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """The config in our keys, not checked, and what was taken for what.
+    """The config with the present keys, not checked, and a note for each converted key.
 
     Args:
         config: A config of ``is_old_dataloop``.

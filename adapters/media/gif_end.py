@@ -1,4 +1,4 @@
-"""Whether a GIF ends within a picture: its packets have no lengths, and FFmpeg decodes what is there without a word.
+"""Whether a GIF ends within a picture: its packets have no lengths, and FFmpeg decodes a part without an error.
 
 Source: https://www.w3.org/Graphics/GIF/spec-gif89a.txt, sections 15 to 27.
 """

@@ -1,4 +1,4 @@
-"""Whole numbers that somebody wrote as text."""
+"""Whole numbers written as text."""
 
 from __future__ import annotations
 

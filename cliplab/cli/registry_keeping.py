@@ -1,4 +1,4 @@
-"""`cliplab registry init | publish | keys | rotate`: for whoever keeps a registry."""
+"""`cliplab registry init | publish | keys | rotate`: for administrators of a registry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The database of clips and ratings, and what learns from it."""
+"""The database of clips and ratings, and the models trained on it."""
 
 from __future__ import annotations
 

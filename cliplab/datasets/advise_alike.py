@@ -1,4 +1,4 @@
-"""Clips that look alike: copies that were encoded again, and groups that nobody wrote down."""
+"""Clips that look alike: re-encoded copies, and groups that the dataset does not name."""
 
 from __future__ import annotations
 

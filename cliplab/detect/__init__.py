@@ -1,4 +1,4 @@
-"""Ad breaks of recordings, and highlights of recordings and streams: where they are, and why."""
+"""Find ad breaks of recordings, and highlights of recordings and streams, with the reasons."""
 
 from __future__ import annotations
 

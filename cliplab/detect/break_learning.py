@@ -1,4 +1,4 @@
-"""Profiles learned: from schedules, and from breaks that somebody has corrected."""
+"""Profiles learned from schedules, and from breaks that a person has corrected."""
 
 from __future__ import annotations
 

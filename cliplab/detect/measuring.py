@@ -1,4 +1,4 @@
-"""How good the breaks of recordings are, and a channel's profile from breaks that somebody has corrected."""
+"""Measures of the breaks of recordings, and a channel's profile learned from corrected breaks."""
 
 from __future__ import annotations
 

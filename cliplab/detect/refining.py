@@ -1,4 +1,4 @@
-"""Edges to the frame: what lies around a possible beginning or end of a break is decoded whole, and nothing else."""
+"""Edges to the frame: only the parts around a possible start or end of a break are decoded completely."""
 
 from __future__ import annotations
 

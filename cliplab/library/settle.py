@@ -1,4 +1,4 @@
-"""Whether somebody still writes to a file that a watch has found."""
+"""Whether a file that a watch has found is still being written."""
 
 from __future__ import annotations
 

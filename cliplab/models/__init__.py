@@ -1,4 +1,4 @@
-"""What a person does with a model: predict, train, evaluate, convert, measure, serve."""
+"""The operations on a model: predict, train, evaluate, convert, measure, serve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions of models: which of them workers and devices use, what happened to them, signed for those who fetch them."""
+"""Versions of models: which ones workers and devices use, their history, and signatures for downloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bringing a new version to a fleet of devices in stages, and examples that are worth a label back from it."""
+"""Bring a new version to a fleet of devices in stages, and collect examples that are worth labelling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is there to label: the frames, pictures and videos of a folder as items of the label store.
+"""The frames, pictures and videos of a folder as items of the label store.
 
 An item is known by the content of its file. A file that was renamed or moved keeps its labels. Where another content
 has taken a file's place, its items are marked as replaced, and the new content gets an item without labels.

@@ -1,4 +1,4 @@
-"""The models that the studio shows: what lies below the folder of models, and the ready configs."""
+"""The models that the studio shows: those below the folder of models, and the ready configs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Highlights of recordings and streams: what stands out, where its clip begins and ends, and the clips themselves."""
+"""Highlights of recordings and streams: find them, choose where each clip begins and ends, and cut the clips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cues to peaks: what stands out from its own surroundings, minute by minute, and which of them are kept.
+"""Cues to peaks: moments that differ from their surroundings, found minute by minute, and the choice of the best.
 
 Nothing has a fixed threshold. Each cue is compared with the median of the minutes around it, in units of the median
 absolute deviation times 1.4826: the standard deviation of normal values, which the highlights themselves do not move

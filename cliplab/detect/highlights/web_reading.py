@@ -1,4 +1,4 @@
-"""Addresses read over HTTP: where redirects and names lead is checked, and who sends slowly holds nobody up."""
+"""Read addresses over HTTP: redirects and host names are checked, and slow servers are given up."""
 
 from __future__ import annotations
 
