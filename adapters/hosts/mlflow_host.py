@@ -27,6 +27,8 @@ from adapters.media import MediaLimits
 from adapters.models import clean_copy
 from adapters.records import Clip, VideoResult
 
+# MLflow sends usage statistics unless this is set before it is imported.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 try:
     import mlflow.pyfunc
     from mlflow.exceptions import MlflowException

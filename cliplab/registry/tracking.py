@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from mlflow import MlflowClient
 
+# MLflow sends usage statistics unless this is set before it is imported.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
 _ARTIFACTS = "model"
 _VERSION_TAG = "cliplab.version"
 _SHA_TAG = "cliplab.sha256"
