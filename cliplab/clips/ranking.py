@@ -26,7 +26,7 @@ class Ranking:
 
     Attributes:
         share: In 0..1.
-        interval: Its 95% interval, over resampled sources (over clips, where there are fewer than five sources).
+        interval: Its 95% interval, over resampled sources (over clips, where ``stay_together`` does not hold).
         better_than_chance: Whether this interval lies above 0.5 and ``spearman_interval`` above 0.
         spearman: Spearman's rank correlation of the same scores, averaged over the repeats.
         spearman_interval: Its 95% interval, over resampled sources likewise.
@@ -54,7 +54,7 @@ class Division:
 
     Attributes:
         folds: int64 [repeats, N]: the fold of each clip.
-        units: int64 [N]: what is resampled for intervals, the source of each clip, or itself where sources are few.
+        units: int64 [N]: what each clip was divided with, its source or itself; these are resampled.
     """
 
     folds: IntArray
@@ -96,15 +96,14 @@ def divide(sources: Sequence[str], seed: int = 0) -> Division:
         sources: Where each of N clips comes from.
         seed: Another seed divides in another way.
     """
-    names, member = np.unique(np.array(sources, dtype=object).astype(str), return_inverse=True)
-    member, each = member.reshape(-1), np.arange(len(sources))
-    parts = member if stay_together(member) else each
-    count = int(parts.max()) + 1 if len(parts) else 0
+    _, member = np.unique(np.array(sources, dtype=object).astype(str), return_inverse=True)
+    member = member.reshape(-1)
+    units = member if stay_together(member) else np.arange(len(sources))
+    count = int(units.max()) + 1 if len(units) else 0
     rng = np.random.default_rng(seed)
     folds = min(_FOLDS, count)
     repeats = _REPEATS_OF_FEW if len(sources) <= _FEW else _REPEATS
-    made = [(rng.permutation(count) % max(folds, 1))[parts] for _ in range(repeats)]
-    units = member if len(names) >= _MANY_SOURCES else each
+    made = [(rng.permutation(count) % max(folds, 1))[units] for _ in range(repeats)]
     return Division(np.array(made, np.int64).reshape(repeats, len(sources)), np.asarray(units, np.int64))
 
 

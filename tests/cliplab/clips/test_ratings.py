@@ -322,6 +322,19 @@ def test_clips_of_one_source_stay_together() -> None:
     assert len(np.unique(divide(["one"] * 20).folds[0])) == 5, "with one source the clips themselves are divided"
 
 
+@pytest.mark.parametrize(
+    ("clips", "together"),
+    [((10, 10), False), ((10, 5, 5), True), ((11, 5, 5), False), ((4, 4, 4, 4), True), ((40, 1, 1, 1, 1), True)],
+)
+def test_few_sources_stay_together_where_none_has_most_clips(clips: tuple[int, ...], together: bool) -> None:
+    sources = [str(source) for source, count in enumerate(clips) for _ in range(count)]
+    division = divide(sources)
+    for folds in division.folds:
+        split = any(len(set(folds[np.array(sources) == source])) > 1 for source in set(sources))
+        assert split is not together
+    assert len(set(division.units.tolist())) == (len(clips) if together else len(sources))
+
+
 def test_what_to_rate_next_teaches_pleases_and_tests(manager: ClipManager, tmp_path: Path) -> None:
     fill(manager, 20)
     rng = np.random.default_rng(1)
