@@ -300,6 +300,8 @@ def test_no_cell_of_exported_ratings_is_a_formula(tmp_path: Path, name: str) -> 
         assert export_ratings(manager, path) == 1
         cells = path.read_bytes().decode().split("\r\n")[1].split(",")
         assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    with ClipManager(tmp_path / "other.db") as manager:
+        add(manager, filepath=name)
         report = import_ratings(manager, path)
         assert (report.stored, report.problems) == (1, ())
         assert execute(manager, "SELECT DISTINCT rater FROM ratings") == [("=1+1",)]
