@@ -105,7 +105,7 @@ if TYPE_CHECKING:
         registry_serve,
     )
     from cliplab.scan import scan, score
-    from cliplab.studio import label_auto, label_launch, label_server, studio
+    from cliplab.studio import label_auto, label_launch, label_rename, label_server, studio
 else:  # imported when first used: a function asks for its own extra, and never for that of another
     _fetch, _, _ = lazy_exports(
         __name__,
@@ -217,6 +217,7 @@ else:  # imported when first used: a function asks for its own extra, and never 
             "studio": (
                 "label_auto",
                 "label_launch",
+                "label_rename",
                 "label_server",
                 "studio",
             ),
@@ -284,6 +285,7 @@ __all__ = [
     "host_label_studio",
     "label_auto",
     "label_launch",
+    "label_rename",
     "label_server",
     "predict",
     "reel",

@@ -128,8 +128,8 @@ def check_source(source: str | Path, allow_url: bool = False) -> str:
         if allow_url:
             return text
         raise MediaError(
-            f"{text}: is a URL; only local files are allowed here. Download it to a file first, or pass allow_url=True "
-            f"if the caller may choose addresses."
+            f"{text}: is a URL; only local files are allowed here. Download it to a file first (in Python also: "
+            f"allow_url=True, if the caller may choose addresses)."
         )
     path = Path(text)
     try:

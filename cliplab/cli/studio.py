@@ -63,6 +63,7 @@ def register(app: typer.Typer) -> None:
     label.command("launch")(command(_older_name(open_browser=True)))
     label.command("server")(command(_older_name(open_browser=False)))
     label.command("auto")(command(label_auto))
+    label.command("rename")(command(label_rename))
     app.add_typer(label, name="label")
 
 
@@ -187,6 +188,22 @@ def label_auto(
         )
     write_json(report.to_json() | {"output": report.output}) if as_json else show(*_prelabelled(report))
     return FAILED if report.failed else None
+
+
+def label_rename(
+    old: Annotated[str, arg("OLD", "Present name of the class.")],
+    new: Annotated[str, arg("NEW", "Its new name.")],
+    data_dir: Annotated[Path, opt("DIR", "The studio's folder.", "--data-dir")],
+    as_json: AsJson = False,
+) -> None:
+    """Rename a class of a studio; its labels follow."""
+    from cliplab.api import label_rename as run
+
+    run(data_dir, old, new)
+    if as_json:
+        write_json({"data_dir": str(data_dir), "old": old, "new": new})
+    else:
+        show(f"{data_dir}: class {old!r} is now {new!r}, and its labels with it. Reload pages that are open")
 
 
 def _prelabelled(report: PrelabelReport) -> Shown:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cliplab.studio.queries import ItemRow as ItemRow
     from cliplab.studio.recovery import RecoveryReport as RecoveryReport
     from cliplab.studio.recovery import recover_store as recover_store
+    from cliplab.studio.renaming import label_rename as label_rename
     from cliplab.studio.resolving import Interval as Interval
     from cliplab.studio.resolving import ResolvedLabel as ResolvedLabel
     from cliplab.studio.run import label_launch as label_launch
@@ -47,6 +48,7 @@ else:  # hidden from type checkers, so that a name that is not exported is an er
             "prelabel": ("PreLabel", "PrelabelReport", "label_auto"),
             "queries": ("ItemFilter", "ItemRow"),
             "recovery": ("RecoveryReport", "recover_store"),
+            "renaming": ("label_rename",),
             "resolving": ("Interval", "ResolvedLabel"),
             "run": ("label_launch", "label_server", "studio"),
             "store": ("LabelStore", "open_store"),

@@ -99,8 +99,8 @@ def write_classes(connection: sqlite3.Connection, names: Sequence[str]) -> list[
     )
     used = _uses(connection)
     return [
-        f"class {name!r} is retired, but {used[name]:,} labels use it; they are unchanged. Rename it "
-        "(rename_class) to move them to another name."
+        f"class {name!r} is retired, but {used[name]:,} labels use it; they are unchanged. To give them "
+        "another name: cliplab label rename OLD NEW --data-dir DIR."
         for name, one in known.items()
         if name not in keys and not one.retired and name in used
     ]

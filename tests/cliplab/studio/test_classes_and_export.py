@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command_line import cli
 from test_store_questions import insert_rows
 from test_studio_store import Client
 
@@ -109,6 +110,20 @@ def test_a_renamed_class_takes_its_labels_intervals_reviews_and_scores_along(sto
     before = [store.item(number) for number in range(1, 9)]
     store.rebuild()
     assert [store.item(number) for number in range(1, 9)] == before
+
+
+def test_the_command_renames_a_class_and_names_what_is_wrong(store: LabelStore, tmp_path: Path) -> None:
+    Client(store).send(1, "label", label="ad")
+    found = cli("label", "rename", "ad", "commercial", "--data-dir", tmp_path, code=0)
+    assert "class 'ad' is now 'commercial', and its labels with it" in found.stdout
+    assert store.item(1).labels == {"ann": "commercial"}
+    found = cli("label", "rename", "comercial", "ad", "--data-dir", tmp_path, code=1)
+    assert "'comercial' is not a class of this studio" in found.stderr
+    assert "commercial" in found.stderr
+    (tmp_path / "other").mkdir()
+    found = cli("label", "rename", "a", "b", "--data-dir", tmp_path / "other", code=1)
+    assert "has no labels.db. Give the folder that the studio was started with" in found.stderr
+    assert not list((tmp_path / "other").iterdir())
 
 
 def test_names_that_another_class_has_or_had_are_refused(store: LabelStore) -> None:
