@@ -80,7 +80,7 @@ class Division:
 def stay_together(units: IntArray) -> bool:
     """Whether clips of one source are learned from or judged together, as those of a new source will be.
 
-    Of few sources, none may have so many of the clips that without it little is left to learn from.
+    Where there are three or four, none may have more than half of the clips, so that enough is left to learn from.
 
     Args:
         units: int64 [N]: the source of each clip.
