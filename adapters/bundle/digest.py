@@ -33,8 +33,8 @@ def model_digest(bundle: str | Path) -> str:
             raise BundleError(f"{path}: cannot be read ({error.strerror}). Check the path.") from None
     if not path.exists():
         raise ConfigError(
-            f"{bundle}: there is no such file or folder (looked from {os.getcwd()}). Give a bundle directory or a "
-            ".tflite; cliplab train writes one"
+            f"{bundle}: is not a saved model: no such file or folder (looked from {os.getcwd()}). Give a bundle "
+            "directory or a .tflite; cliplab train writes one"
         )
     raise ConfigError(
         f"{bundle}: is not a saved model (a bundle directory or a .tflite). cliplab train writes one; for an ensemble, "

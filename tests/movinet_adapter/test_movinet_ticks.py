@@ -182,8 +182,7 @@ def test_another_size_is_told_once_and_a_reset_changes_no_size() -> None:
     stream = session(on_note=notes.append)
     for number, size in enumerate(((4, 6), (4, 6), (8, 5), (8, 5), (4, 6))):
         stream.push(frame(1, *size), number / 5)
-    assert [note.partition(" from")[0] for note in notes] == ["frames are 5x8", "frames are 6x4"]
-    assert "before, they were 5x8" in notes[1]
+    assert [note.partition(" from ")[2] for note in notes] == ["6x4 to 5x8", "5x8 to 6x4"]
 
 
 def test_class_scores_source_and_labels_are_passed_on() -> None:

@@ -142,7 +142,7 @@ def _check_decoded(path: str, value: str, where: str) -> None:
             "supported. Encode it once, or rename the file"
         )
     if ".." in path.split("/") or "\\" in path or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
-        raise MediaError(f"{value}: is not a path inside {where}. Give a file inside it, without ..")
+        raise MediaError(f"{value}: is outside {where} or not a plain path. Give a file inside it, without ..")
 
 
 def stoppable(work: Callable[[], T], stop: Stop, source: str) -> T:

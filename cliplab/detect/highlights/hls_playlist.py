@@ -258,7 +258,8 @@ class _Reader:
             return Key(self._absolute(attributes.get("URI", "")))
         if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,32}", text):
             raise MediaError(
-                f"{self.url}: has the initialisation vector {text!r:.60}; 0x and 1 to 32 hexadecimal digits are needed."
+                f"{self.url}: is encrypted with the initialisation vector {text!r:.60}; 0x and 1 to 32 hexadecimal "
+                "digits are needed."
             )
         return Key(self._absolute(attributes.get("URI", "")), int(text[2:], 16).to_bytes(16, "big"))
 

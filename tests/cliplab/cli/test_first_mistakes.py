@@ -86,7 +86,7 @@ def test_what_is_no_model_is_called_what_it_is(model: Path, tmp_path: Path) -> N
     shown = cli("convert", tmp_path / "a.mp4", tmp_path / "b.tflite", code=2).stderr
     assert "a.mp4: is not a text file, so it is not a config. A model is a bundle directory" in shown
     shown = cli("scan", tmp_path / "nomodel", tmp_path, code=2).stderr
-    assert "nomodel: there is no such file or folder (looked from " in shown
+    assert "nomodel: is not a saved model: no such file or folder (looked from " in shown
     assert "ensemble" not in shown
 
 

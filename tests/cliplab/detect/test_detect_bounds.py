@@ -351,7 +351,7 @@ Refusal = tuple[Callable[[list[Path], Path], Any], type[Exception], str]
 RUNS: list[Refusal] = [
     (lambda v, f: detect_all([]), ConfigError, "no source is given"),
     (lambda v, f: detect_all(v[:2], output=f / "x.json"), ConfigError, "there are 2 sources"),
-    (lambda v, f: detect_all(v[:1], output=f / "x.txt"), ConfigError, "one file"),
+    (lambda v, f: detect_all(v[:1], output=f / "x.txt"), ConfigError, "must be X.json or a folder"),
     (lambda v, f: detect_all(v[1:], output=f / "out"), ConfigError, "would both be written"),
     (lambda v, f: detect_all(v[:2], chat="c"), ConfigError, "chat belongs to one source, got 2"),
     (lambda v, f: detect_all(v[:1], output=_filled(f / "x.json")), StorageError, "already exists"),

@@ -181,7 +181,7 @@ def test_a_clip_gets_longer_and_keeps_what_was_said_of_it(tmp_path: Path) -> Non
     assert Path(first.path).exists()
     whole = clips_extend(first.clip_id, 600.0, 600.0, database)
     assert whole.start == 0.0
-    assert any("and no more" in note for note in whole.notes)
+    assert any("s for this clip, not more" in note for note in whole.notes)
     with pytest.raises(ConfigError, match="would not change"):
         clips_extend(first.clip_id, 1.0, 1.0, database)
     with pytest.raises(ConfigError, match="at least"):

@@ -202,7 +202,7 @@ def test_every_address_is_checked(divided: Path, tmp_path: Path) -> None:
     assert any("head.mp4" in name for name in asked) or any(".m4s" in name for name in asked)
 
 
-@pytest.mark.parametrize(("key", "word"), [(b"short", "16"), (bytes(16), "does not fit"), (None, "404")])
+@pytest.mark.parametrize(("key", "word"), [(b"short", "16"), (bytes(16), "key is wrong"), (None, "404")])
 def test_keys_that_do_not_open(divided: Path, tmp_path: Path, key: bytes | None, word: str) -> None:
     pytest.importorskip("cryptography", reason="encrypted streams need the clips extra")
     head, found = _halves(divided, "both")

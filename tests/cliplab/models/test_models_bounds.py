@@ -198,7 +198,7 @@ def test_evaluate_hands_on_its_options_and_refuses_those_that_do_not_fit(monkeyp
         expected = {**given, **{key: value for key, value in more.items() if key != "segment_metrics"}}
         assert arrived == {**expected, "values": ("model", "data")}
     for wrong in ({"split": "test"}, {"cross_validate": "folds"}):
-        with pytest.raises(ConfigError, match="without split and cross_validate"):
+        with pytest.raises(ConfigError, match="Remove split and cross_validate"):
             api.evaluate("model", "data", segment_metrics=True, **wrong)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="a saved model"):
         api.evaluate({}, "data", segment_metrics=True)

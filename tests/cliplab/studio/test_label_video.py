@@ -209,7 +209,7 @@ def test_what_is_still_unsaved_is_shown_after_a_reload(page: Any, served: tuple[
 
 def test_what_the_browser_cannot_play_is_played_from_frames(page: Any, served: tuple[str, Any]) -> None:
     show(page, served, UNPLAYABLE)
-    assert "no sound" in page.evaluate("intervalsPage.timeline.rows.find((row) => row.id === 'sound').note")
+    wait(page, "intervalsPage.timeline.rows.find((row) => row.id === 'sound').note.includes('no sound')")
     press(page, "Space")
     wait(page, "intervalsPage.player.time > 0.5")
     press(page, "k")
