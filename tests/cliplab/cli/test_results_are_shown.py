@@ -47,6 +47,7 @@ OWN_JSON: dict[str, Any] = {
     "registry rotate": lambda value: {"keys": told(value[0]), "published": told(value[1])},
     "registry device add": lambda value: {"name": "given name", "token": value},
     "registry device remove": lambda value: {"name": "given name", "removed": True},
+    "label rename": lambda value: {"data_dir": "given data_dir", "old": "given old", "new": "given new"},
     "label auto": lambda value: told(value.to_json()) | {"output": value.output},
 }
 # Fields of a report that the text leaves to the JSON.
