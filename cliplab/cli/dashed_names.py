@@ -10,10 +10,12 @@ from adapters.system import in_own_form
 from cliplab.cli.everywhere import Group
 
 _ARGUMENTS = "cliplab.arguments"
-# What the messages of pydantic begin with, which recent versions of Typer show, and what is said instead.
+# Parts of the messages of pydantic, which recent versions of Typer show, and of earlier ones; and what is said instead.
 _THEIR_WORDS = {
     "Input should be a valid integer": "must be a whole number",
     "Input should be a valid number": "must be a number",
+    "is not a valid integer": "must be a whole number",
+    "is not a valid float": "must be a number",
 }
 
 

