@@ -156,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Measure the cuts that are found in composed evenings.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--model")
-    parser.add_argument("--most", type=int, help="the first so many evenings")
+    parser.add_argument("--most", type=int, help="maximum number of evenings, from the first")
     options = parser.parse_args(arguments)
     bench(options.folder, options.model, options.most)
     return 0

@@ -13,15 +13,15 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-# Frames of soft telecine are up to 1.25 of the average apart; without one frame two are twice as far.
+# Soft telecine spaces frames by up to 1.25 of the average interval; one missing frame doubles it.
 _FRAMES_APART = 1.75
-# After so many frames that are evenly apart a skip is a loss, and not how the stream is made.
+# After 24 evenly spaced frames a skip is a loss; before, the stream's own frames may be unevenly spaced.
 _EVEN_FRAMES, _EVEN = 24, 1.3
-# A leap of more is another clock, see clock.py.
+# A longer jump is a new clock, see clock.py.
 _MOST_SECONDS = 10.0
-# A key frame that is decoded so much before the one before it begins another clock.
+# A key frame whose decoding time is this much before the expected one begins a new clock.
 _LATE_SECONDS = 0.5
-# Of a fragmented MP4 a skip is longer than the rounding of durations.
+# Shortest skip of a fragmented MP4: rounded durations leave shorter ones.
 _LEAST_FRAGMENT_SECONDS = 0.1
 # Frames are decoded at most this many places from where they are shown (H.264 and H.265 allow 16).
 _REORDERED_FRAMES = 17
@@ -44,8 +44,8 @@ class LostFrames:
         """
         names = container.format.name.split(",")
         self._tick, self._interval = float(stream.time_base or 1e-6), interval
-        rates = stream.average_rate, stream.base_rate
-        steady = all(rates) and max(rates) <= _SAME_RATE * min(rates)  # type: ignore[type-var, operator]
+        rates = [rate for rate in (stream.average_rate, stream.base_rate) if rate]
+        steady = len(rates) == 2 and max(rates) <= _SAME_RATE * min(rates)
         self._is_even = "mpegts" in names and steady
         look: Callable[[Packet[Any], float], float] | None = None
         if "mpegts" in names:
@@ -59,7 +59,7 @@ class LostFrames:
         """Begin again at any packet."""
         self._shown: deque[float] = deque(maxlen=2 * _REORDERED_FRAMES + 2)
         self._from, self._to = -math.inf, math.inf  # between these times all frames that came are among them
-        self._wait = 0  # for so many packets, until all frames around a skip are known
+        self._wait = 0  # packets until all frames around a skip are known
         self._restart()
 
     def _restart(self) -> None:

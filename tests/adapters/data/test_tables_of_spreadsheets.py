@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from media_patterns import write_numbered
 
-from adapters.data import read_dataset
+from adapters.data import Dataset, read_dataset
 from adapters.errors import DatasetError
 
 
@@ -19,7 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read(folder: Path, text: str, name: str = "d.csv"):  # type: ignore[no-untyped-def]
+def read(folder: Path, text: str, name: str = "d.csv") -> Dataset:
     (folder / name).write_bytes(text.encode())
     return read_dataset(folder / name)
 
